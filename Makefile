@@ -1,0 +1,68 @@
+# The two commands are `make run` and `make test`; `make` alone lists the rest.
+# Kept to what GNU make 3.81 knows, which is what a Mac has.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+DATA_DIR ?= $(if $(ANNALS_DATA_DIR),$(ANNALS_DATA_DIR),.annals)
+TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
+WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
+
+# Checked queries are compiled from .sqlx, whatever server DATABASE_URL names for running.
+export SQLX_OFFLINE := true
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench fmt lint check sdl prepare deny ci clean-data postgres
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+# A server that is named is used; only without one are binaries needed.
+run: ## install what is missing, build, and serve with the demo until Ctrl-C
+	@if [ -z "$$DATABASE_URL" ]; then sh scripts/ensure-postgres.sh; fi
+	@$(CARGO) build --release -p api
+	@exec $(CARGO) run -q --release -p api -- serve --demo
+
+# nextest runs each test in a process of its own, and side by side; plain cargo does without it.
+test: postgres ## run every test; nothing needs to be set up before
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(WITH_POSTGRES) $(CARGO) nextest run --workspace; \
+	else \
+		$(WITH_POSTGRES) $(CARGO) test --workspace --lib --bins --tests; \
+	fi
+	@$(CARGO) test -q --workspace --doc
+
+bench: postgres ## measure commands per second against bare INSERTs and postgres-es
+	@$(CARGO) run -q --release -p cluster --bin with_postgres -- --durable $(CARGO) bench --workspace
+
+fmt: ## format the code
+	@$(CARGO) fmt --all
+
+lint: ## formatting and clippy, warnings denied
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy -q --workspace --all-targets -- -D warnings
+
+check: ## the quickest look: does it compile?
+	@$(CARGO) check -q --workspace --all-targets
+
+# By way of a temporary file: a failed build must not leave an empty schema.
+sdl: ## regenerate fixtures/schema.graphql
+	@mkdir -p target
+	@$(CARGO) run -q -p api -- schema > target/schema.graphql
+	@mv target/schema.graphql fixtures/schema.graphql
+
+prepare: ## regenerate .sqlx after a query or a migration changed
+	@sh scripts/prepare.sh
+
+deny: ## licences and banned crates
+	@sh scripts/ensure-tools.sh deny
+	@$(TOOLS) $(CARGO) deny --locked check licenses bans sources
+
+ci: ## what CI runs, all of it
+	@.ci/run
+
+clean-data: ## remove the embedded cluster and everything else in the data directory
+	@$(CARGO) run -q -p cluster --bin drop_cluster -- "$(DATA_DIR)"
+	@rm -rf -- "$(DATA_DIR)"
+
+postgres:
+	@sh scripts/ensure-postgres.sh
