@@ -72,7 +72,7 @@ pub trait Decider: Default + Clone + PartialEq + Debug + Serialize + Deserialize
     /// Its type in the log, for ever: `pipeline_item`.
     const TYPE: &'static str;
     /// What can be asked of it.
-    type Command: Guarded<Self> + Serialize + DeserializeOwned + Debug + Send + Sync + 'static;
+    type Command: Guarded<Self> + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static;
     /// What can happen to it.
     type Event: EventPayload;
     /// Why it refuses.

@@ -57,6 +57,11 @@ macro_rules! texts {
             type Error = Invalid;
             fn try_from(text: &str) -> Result<Self, Invalid> { Self::try_from(text.to_owned()) }
         }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
         impl From<$name> for String { fn from(text: $name) -> String { text.0 } }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(&self.0) }

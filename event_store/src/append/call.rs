@@ -1,0 +1,87 @@
+//! The one call: a batch as arrays, and the verdicts it answers.
+
+use super::{Append, ClaimStep, Verdict};
+use crate::error::StoreError;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::Row;
+
+const APPEND: &str = "select command, status, detail, first_position from event_store.append(\
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
+
+/// Appends a batch in one autocommitted call. Verdicts come in the order of the batch.
+pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> Result<Vec<Verdict>, sqlx::Error> {
+    let commands = || batch.iter().zip(1_i32..);
+    let key = |append: &'_ Append| append.key.clone();
+    let events = || commands().flat_map(|(append, n)| append.events.iter().zip(0_i32..).map(move |(event, index)| (append, n, event, index)));
+    let guards = || commands().flat_map(|(append, n)| append.guards.iter().map(move |guard| (n, guard)));
+    let claims = || commands().flat_map(|(append, n)| append.claims.iter().map(move |claim| (n, claim)));
+
+    let rows = sqlx::query(APPEND)
+        .bind(batch.first().map(|append| append.tenant.0))
+        .bind(batch.iter().map(|append| append.tenant.0).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.aggregate_id.to_string()).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.expected).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| i32::try_from(append.events.len()).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.command_id.to_string()).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.fence).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| key(append).map(|key| key.actor)).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| key(append).map(|key| key.key)).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| key(append).map(|key| key.fingerprint)).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| key(append).and_then(|key| key.expires_at)).collect::<Vec<_>>())
+        .bind(events().map(|(_, n, _, _)| n).collect::<Vec<_>>())
+        .bind(events().map(|(_, _, _, index)| index).collect::<Vec<_>>())
+        .bind(events().map(|(append, ..)| append.tenant.0).collect::<Vec<_>>())
+        .bind(events().map(|(append, ..)| append.aggregate_type).collect::<Vec<_>>())
+        .bind(events().map(|(append, ..)| append.aggregate_id.to_string()).collect::<Vec<_>>())
+        .bind(events().map(|(_, _, event, _)| event.event_type.as_str()).collect::<Vec<_>>())
+        .bind(events().map(|(_, _, event, _)| event.event_version.as_str()).collect::<Vec<_>>())
+        .bind(events().map(|(_, _, event, _)| event.payload.as_str()).collect::<Vec<_>>())
+        .bind(events().map(|(_, _, event, _)| event.metadata.as_str()).collect::<Vec<_>>())
+        .bind(events().map(|(_, _, event, _)| event.access).collect::<Vec<_>>())
+        .bind(guards().map(|(n, _)| n).collect::<Vec<_>>())
+        .bind(guards().map(|(_, (id, _))| id.to_string()).collect::<Vec<_>>())
+        .bind(guards().map(|(_, (_, sequence))| *sequence).collect::<Vec<_>>())
+        .bind(claims().map(|(n, _)| n).collect::<Vec<_>>())
+        .bind(claims().map(|(_, claim)| claim.name.as_str()).collect::<Vec<_>>())
+        .bind(claims().map(|(_, claim)| claim.holder.as_str()).collect::<Vec<_>>())
+        .bind(claims().map(|(_, claim)| capacity(claim.step)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+
+    let mut verdicts = vec![None; batch.len()];
+    for row in &rows {
+        let command: i32 = row.try_get("command")?;
+        let place = usize::try_from(command - 1).ok().and_then(|n| verdicts.get_mut(n));
+        *place.ok_or_else(|| unexpected("a command that was not asked"))? = Some(verdict(row)?);
+    }
+    verdicts.into_iter().map(|verdict| verdict.ok_or_else(|| unexpected("no verdict for a command"))).collect()
+}
+
+/// How the function is told what to do with a claim.
+fn capacity(step: ClaimStep) -> i32 {
+    match step {
+        ClaimStep::Take { capacity: Some(most) } => i32::try_from(most).unwrap_or(i32::MAX),
+        ClaimStep::Take { capacity: None } => -1,
+        ClaimStep::Release => -2,
+        ClaimStep::RequireNone => -3,
+    }
+}
+
+fn verdict(row: &PgRow) -> Result<Verdict, sqlx::Error> {
+    let detail = || row.try_get::<Option<String>, _>("detail").map(Option::unwrap_or_default);
+    Ok(match row.try_get::<i32, _>("status")? {
+        0 => Verdict::Written { first_position: row.try_get("first_position")? },
+        1 => Verdict::WrittenBefore,
+        2 => Verdict::KeyUsed { outcome: detail()? },
+        3 => Verdict::KeyMisused,
+        4 => Verdict::AccessMoved,
+        5 => Verdict::StreamMoved,
+        6 => Verdict::GuardMoved,
+        7 => Verdict::ClaimRefused { name: detail()? },
+        other => return Err(unexpected(&format!("the unknown status {other}"))),
+    })
+}
+
+fn unexpected(what: &str) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(StoreError::data("event_store.append", format!("it answered {what}"))))
+}

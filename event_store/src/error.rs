@@ -1,0 +1,57 @@
+//! What can go wrong between the program and its database.
+
+use thiserror::Error;
+
+/// A failure that is nobody's business rule.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The database did not answer, or answered with an error.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// What is stored cannot be read, or what should be stored cannot be written.
+    #[error("{what}: {error}")]
+    Data {
+        /// Which event or value.
+        what: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// A sealed value does not open: the master key is another, or the value was changed.
+    #[error("a sealed value of {tenant} does not open: is this the master key it was sealed under?")]
+    Sealed {
+        /// Whose log.
+        tenant: String,
+    },
+    /// More commands wait than the program will hold.
+    #[error("too many commands are waiting; try again shortly")]
+    Overloaded,
+    /// The database could not be reached in time; whether anything was written is not known.
+    #[error("the database could not be reached, and whether anything was written is not known; try again with the same Idempotency-Key")]
+    Unavailable,
+}
+
+impl StoreError {
+    /// Something stored or to be stored is not what it must be.
+    pub fn data(what: impl Into<String>, error: impl ToString) -> Self {
+        Self::Data { what: what.into(), error: error.to_string() }
+    }
+
+    /// True when trying again later may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Overloaded | Self::Unavailable => true,
+            Self::Database(error) => is_connection_loss(error),
+            Self::Data { .. } | Self::Sealed { .. } => false,
+        }
+    }
+}
+
+/// True when the connection is gone, so that what it was doing has an unknown outcome.
+pub(crate) fn is_connection_loss(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        // 08 connection exceptions; 57P01 to 57P03: shut down, crashed, starting up (PostgreSQL, appendix A).
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03")),
+        _ => false,
+    }
+}

@@ -1,0 +1,27 @@
+//! The tenant log in PostgreSQL: append, load, read, watch. What a command does between its caller and the
+//! commit is here, and nothing else writes events.
+
+mod access;
+mod append;
+mod commands;
+mod error;
+mod keys;
+mod load;
+mod locks;
+mod migrate;
+mod pools;
+mod reader;
+mod seal;
+mod vault;
+mod wake;
+
+pub use access::AccessCache;
+pub use append::{Appender, AppenderConfig, Placement};
+pub use commands::{Commands, Committed, ExecuteError, Metadata, Request, Target};
+pub use error::StoreError;
+pub use keys::{KeyError, MasterKey};
+pub use migrate::{MigrateError, migrate, pending};
+pub use pools::{PoolSizes, Pools};
+pub use reader::{Poison, Reader, Span};
+pub use vault::Vault;
+pub use wake::Wake;

@@ -1,0 +1,68 @@
+//! Connections. Each pool signs in as one role and can be nobody else.
+
+use crate::{MasterKey, StoreError};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::time::Duration;
+
+/// How many connections each pool may open.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSizes {
+    /// For queries.
+    pub api: u32,
+    /// For loading aggregates and grants.
+    pub loader: u32,
+    /// For the projector.
+    pub worker: u32,
+}
+
+impl Default for PoolSizes {
+    fn default() -> Self {
+        Self { api: 16, loader: 8, worker: 4 }
+    }
+}
+
+/// The program's connections to one database.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// Reads by tenant policy, and the append and vault functions.
+    pub api: PgPool,
+    /// Reads the log of every tenant.
+    pub loader: PgPool,
+    /// Reads the log of every tenant and writes read models.
+    pub worker: PgPool,
+    pub(crate) append: PgConnectOptions,
+}
+
+impl Pools {
+    /// Pools to the database that `base` names; its user and password are replaced by each role's own.
+    #[must_use]
+    pub fn new(base: &PgConnectOptions, master: &MasterKey, sizes: PoolSizes) -> Self {
+        let role = |role: &str| base.clone().username(role).password(&master.role_password(role)).application_name(role);
+        let pool = |name: &str, size| {
+            PgPoolOptions::new().max_connections(size).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(role(name))
+        };
+        Self {
+            api: pool("annals_api", sizes.api),
+            loader: pool("annals_loader", sizes.loader),
+            worker: pool("annals_worker", sizes.worker),
+            // Planning the append anew for each call's arrays costs more than a generic plan ever loses.
+            append: role("annals_api").options([("plan_cache_mode", "force_generic_plan")]),
+        }
+    }
+
+    /// True once every pool has answered.
+    ///
+    /// # Errors
+    /// The first pool that cannot sign in or does not answer.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        for pool in [&self.api, &self.loader, &self.worker] {
+            sqlx::query("select 1").execute(pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        tokio::join!(self.api.close(), self.loader.close(), self.worker.close());
+    }
+}

@@ -1,0 +1,25 @@
+//! Read models: each a row, a pure fold and its queries; and the projector that runs them all.
+#![recursion_limit = "512"]
+
+mod freshness;
+pub mod identity;
+mod model;
+mod node_id;
+pub mod pipeline;
+mod projector;
+pub mod query;
+mod rebuild;
+mod registry;
+mod scalars;
+mod table;
+#[cfg(test)]
+mod testing;
+pub mod workspace;
+
+pub use freshness::{Behind, Freshness};
+pub use model::{Common, ERASED, ReadModel, Stored};
+pub use node_id::NodeId;
+pub use projector::{ProjectError, Projector, ProjectorConfig};
+pub use rebuild::{RebuildError, RebuildProgress, rebuild, replay};
+pub use registry::names;
+pub use scalars::{Date, JsonText, Position};

@@ -1,0 +1,26 @@
+//! Pipelines and the items that move through them.
+//!
+//! - [`Pipeline`]: with its stages' ids in order; a stage's place stands there and nowhere else.
+//! - [`Stage`], [`Operator`]: what else belongs to a pipeline.
+//! - [`Item`]: a card, with [`ItemTag`] beside it to find it by tag.
+//! - [`ItemHistory`]: what happened to items, event by event.
+
+mod board;
+mod history;
+mod item_filter;
+mod items;
+mod operators;
+mod pipelines;
+mod stages;
+mod tags;
+
+pub use board::{AssigneeCount, item_counts_by_pipeline, item_counts_by_stage, items_by_assignee, items_by_stage, neighbour_ranks};
+pub use history::{HistoryKind, ItemHistory, StageTime, item_history, time_in_stage};
+pub use item_filter::{ItemFilter, ItemOrder};
+pub use items::{Item, ItemStatus, Priority, count_items, item, items, items_by_id};
+pub use operators::{Operator, operators_by_pipeline};
+pub use pipelines::{
+    Pipeline, PipelineFilter, PipelineOrder, PipelineType, count_pipelines, pipeline, pipeline_by_key, pipelines, pipelines_by_id,
+};
+pub use stages::{Stage, stages_by_id, stages_by_pipeline};
+pub use tags::ItemTag;

@@ -1,0 +1,222 @@
+//! A user in a workspace. Who has left keeps the row, so that history can name them.
+
+use crate::model::shown;
+use crate::query::{Page, PageArgs, QueryError, Scope, Sort, count, page, row, rows};
+use crate::{NodeId, ReadModel, Stored};
+use async_graphql::{Enum, InputObject, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::roles::BuiltInRole;
+use domain::workspace::MembershipEvent;
+use domain::{Decider, MembershipId, Recorded, UserId};
+use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, QueryBuilder};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// How a member came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[graphql(remote = "domain::workspace::MemberSource")]
+pub enum MemberSource {
+    /// They created the workspace.
+    Creator,
+    /// They accepted an invitation.
+    Invitation,
+    /// The program added them.
+    Provisioned,
+}
+
+/// Whether a user is a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MemberStatus {
+    /// The user is a member.
+    Active,
+    /// The user was one.
+    Removed,
+}
+
+/// A user in this workspace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "MemberRow")]
+pub struct Member {
+    /// The membership's id: the same when a user leaves and comes back.
+    pub id: NodeId<MembershipId>,
+    /// The user.
+    pub user_id: NodeId<UserId>,
+    /// Their display name.
+    pub name: Option<String>,
+    /// Their e-mail address; `[erased]` once the person is forgotten.
+    pub email: String,
+    /// The keys of the roles they were given; none after they have left. `owner` is never among them.
+    pub role_keys: Vec<String>,
+    /// How they came, the last time.
+    pub source: MemberSource,
+    /// Whether they are a member now.
+    pub status: MemberStatus,
+    /// When they came, the last time.
+    pub joined_at: DateTime<Utc>,
+    /// When they left, unless they are back.
+    pub left_at: Option<DateTime<Utc>>,
+}
+
+impl ReadModel for Member {
+    const TABLE: &'static str = "workspace_members";
+    const READS: &'static [&'static str] = &[domain::workspace::Membership::TYPE];
+    type Key = UserId;
+
+    fn keys(event: &Recorded) -> Vec<UserId> {
+        use MembershipEvent::*;
+        match event.of() {
+            Some(
+                MemberJoined { user_id, .. } | RoleAssigned { user_id, .. } | RoleRevoked { user_id, .. } | MemberRemoved { user_id, .. },
+            ) => vec![*user_id],
+            None => vec![],
+        }
+    }
+
+    fn fold(row: Option<Self>, _: &UserId, event: &Recorded) -> Option<Self> {
+        let Some(change) = event.of::<MembershipEvent>() else { return row };
+        match change {
+            MembershipEvent::MemberJoined { user_id, roles, source, profile_name, profile_email, limit: _ } => Some(Self {
+                id: NodeId(MembershipId(event.aggregate_id)),
+                user_id: NodeId(*user_id),
+                name: profile_name.as_ref().map(shown),
+                email: shown(profile_email),
+                role_keys: roles.iter().map(|role| role.key().to_owned()).collect(),
+                source: (*source).into(),
+                status: MemberStatus::Active,
+                joined_at: event.at(),
+                left_at: None,
+            }),
+            MembershipEvent::RoleAssigned { role, .. } => row.map(|row| row.with(*role)),
+            MembershipEvent::RoleRevoked { role, .. } => row.map(|row| row.without(*role)),
+            MembershipEvent::MemberRemoved { .. } => {
+                row.map(|row| Self { role_keys: vec![], status: MemberStatus::Removed, left_at: Some(event.at()), ..row })
+            }
+        }
+    }
+}
+
+impl Member {
+    fn with(self, role: BuiltInRole) -> Self {
+        let mut row = self.without(role);
+        row.role_keys.push(role.key().to_owned());
+        row
+    }
+
+    fn without(mut self, role: BuiltInRole) -> Self {
+        self.role_keys.retain(|key| key != role.key());
+        self
+    }
+}
+
+/// Which members.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct MemberFilter {
+    /// Those who are members, unless another status is named.
+    pub status: Option<MemberStatus>,
+    /// Those with this role, by key; `owner` is a role here.
+    pub role: Option<String>,
+    /// The one with this e-mail address.
+    pub email: Option<String>,
+}
+
+impl MemberFilter {
+    fn push(&self, query: &mut QueryBuilder<'static, Postgres>) {
+        query.push(" and t.status = ").push_bind(if self.status == Some(MemberStatus::Removed) { "REMOVED" } else { "ACTIVE" });
+        if let Some(email) = &self.email {
+            query.push(" and t.email = ").push_bind(email.trim().to_lowercase());
+        }
+        match self.role.as_deref() {
+            None => {}
+            Some("owner") => {
+                query.push(" and t.user_id = any (array(select unnest(w.owner_ids) from read_models.workspace_workspaces w where w.tenant_id = t.tenant_id))");
+            }
+            // The members of one workspace are few; the index on the tenant is enough.
+            Some(role) => {
+                query.push(" and ").push_bind(role.to_owned()).push(" = any (t.role_keys)");
+            }
+        }
+    }
+}
+
+/// In which order members are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+pub enum MemberOrder {
+    /// By display name, or e-mail address where there is none.
+    #[default]
+    Name,
+    /// Who came first, first.
+    JoinedAtAsc,
+    /// Who came last, first.
+    JoinedAtDesc,
+}
+
+impl MemberOrder {
+    fn sort(self) -> Sort {
+        const JOINED: &[(&str, &str)] = &[("t.joined_at", "timestamptz"), ("t.user_id", "uuid")];
+        match self {
+            Self::Name => Sort { name: "NAME", by: &[("t.sort_name", "text"), ("t.user_id", "uuid")], descending: false },
+            Self::JoinedAtAsc => Sort { name: "JOINED_AT_ASC", by: JOINED, descending: false },
+            Self::JoinedAtDesc => Sort { name: "JOINED_AT_DESC", by: JOINED, descending: true },
+        }
+    }
+}
+
+/// Members in an order.
+///
+/// # Errors
+/// The page's arguments, or the database.
+pub async fn members(scope: &mut Scope, filter: &MemberFilter, order: MemberOrder, args: &PageArgs) -> Result<Page<Member>, QueryError> {
+    page(scope, |query| filter.push(query), &order.sort(), args).await
+}
+
+/// How many members pass a filter.
+///
+/// # Errors
+/// The database.
+pub async fn count_members(scope: &mut Scope, filter: &MemberFilter) -> Result<i64, sqlx::Error> {
+    count::<Member>(scope, |query| filter.push(query)).await
+}
+
+/// A user in this workspace, be it that they have left.
+///
+/// # Errors
+/// The database.
+pub async fn member(scope: &mut Scope, user: UserId) -> Result<Option<Stored<Member>>, sqlx::Error> {
+    row(scope, move |query| {
+        query.push(" and t.user_id = ").push_bind(user.0);
+    })
+    .await
+}
+
+/// A membership of this workspace, be it an ended one.
+///
+/// # Errors
+/// The database.
+pub async fn member_by_id(scope: &mut Scope, id: MembershipId) -> Result<Option<Stored<Member>>, sqlx::Error> {
+    row(scope, move |query| {
+        query.push(" and t.id = ").push_bind(id.0);
+    })
+    .await
+}
+
+/// These users as members, those included who have left.
+///
+/// # Errors
+/// The database.
+pub async fn members_by_user(scope: &mut Scope, users: &[UserId]) -> Result<HashMap<UserId, Stored<Member>>, sqlx::Error> {
+    let ids: Vec<Uuid> = users.iter().map(|user| user.0).collect();
+    let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let found = rows::<Member>(
+        scope,
+        |query| {
+            query.push(" and t.user_id = any (").push_bind(ids.clone()).push(")");
+        },
+        "t.user_id",
+        limit,
+    )
+    .await?;
+    Ok(found.into_iter().map(|stored| (stored.row.user_id.0, stored)).collect())
+}

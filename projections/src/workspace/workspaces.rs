@@ -1,0 +1,194 @@
+//! A workspace: one row in each workspace's tables. Its owners are here and nowhere else.
+
+use crate::model::take;
+use crate::query::{Scope, row, rows_of_all_tenants};
+use crate::{JsonText, NodeId, ReadModel, Stored};
+use async_graphql::{Enum, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::workspace::{SettingsChanges, WorkspaceEvent};
+use domain::{Decider, Recorded, UserId, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Whether a workspace is one person's or a team's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[graphql(remote = "domain::workspace::WorkspaceKind")]
+pub enum WorkspaceKind {
+    /// One user's own; that user is its only member and owner for ever.
+    Personal,
+    /// Of any number of members, as the plan allows.
+    Team,
+}
+
+/// What a workspace may use, from the smallest to the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[graphql(remote = "domain::workspace::Plan")]
+pub enum Plan {
+    /// What every workspace starts with.
+    Free,
+    /// A small team.
+    Starter,
+    /// A company.
+    Professional,
+    /// Without limits on members, pipelines and documents.
+    Enterprise,
+}
+
+/// A workspace's own defaults.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "WorkspaceSettings")]
+pub struct Settings {
+    /// The role that new members get when nobody names one, by key.
+    pub default_role_key: String,
+    /// Name of a time zone in the IANA database.
+    pub timezone: String,
+    /// ISO 4217 code, once one is chosen.
+    pub currency: Option<String>,
+    /// From which confidence an AI's answer counts without review, in thousandths: 0 to 1000.
+    pub ai_min_confidence: i32,
+    /// What clients keep for themselves.
+    pub custom: Option<JsonText>,
+}
+
+/// A tenant, as its members see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
+#[graphql(name = "WorkspaceRow")]
+pub struct Workspace {
+    /// The id, which is its log's too.
+    pub id: NodeId<WorkspaceId>,
+    /// Its name for people.
+    pub name: String,
+    /// Its name in addresses.
+    pub slug: String,
+    /// One person's or a team's.
+    pub kind: WorkspaceKind,
+    /// What it may use.
+    pub plan: Plan,
+    /// When monthly quotas start anew.
+    pub quota_reset_at: DateTime<Utc>,
+    /// Its owners, in the order they came.
+    pub owner_ids: Vec<NodeId<UserId>>,
+    /// Its defaults.
+    pub settings: Settings,
+}
+
+impl Settings {
+    fn of(settings: &domain::workspace::Settings) -> Self {
+        Self {
+            default_role_key: settings.default_role_key.key().to_owned(),
+            timezone: settings.timezone.clone(),
+            currency: settings.currency.clone(),
+            ai_min_confidence: i32::from(settings.ai_min_confidence),
+            custom: settings.custom.clone().map(JsonText),
+        }
+    }
+
+    fn updated(mut self, changes: &SettingsChanges) -> Self {
+        let SettingsChanges { default_role_key, timezone, currency, ai_min_confidence, custom } = changes;
+        take(&mut self.default_role_key, default_role_key.as_ref(), |role| role.key().to_owned());
+        take(&mut self.timezone, timezone.as_ref(), Clone::clone);
+        take(&mut self.currency, currency.as_ref(), Clone::clone);
+        take(&mut self.ai_min_confidence, ai_min_confidence.as_ref(), |confidence| i32::from(*confidence));
+        take(&mut self.custom, custom.as_ref(), |custom| custom.clone().map(JsonText));
+        self
+    }
+}
+
+impl ReadModel for Workspace {
+    const TABLE: &'static str = "workspace_workspaces";
+    const READS: &'static [&'static str] = &[domain::workspace::Workspace::TYPE];
+    type Key = WorkspaceId;
+
+    fn keys(event: &Recorded) -> Vec<WorkspaceId> {
+        event.of::<WorkspaceEvent>().map(|_| WorkspaceId(event.aggregate_id)).into_iter().collect()
+    }
+
+    fn fold(row: Option<Self>, key: &WorkspaceId, event: &Recorded) -> Option<Self> {
+        let Some(change) = event.of::<WorkspaceEvent>() else { return row };
+        if let WorkspaceEvent::WorkspaceCreated { name, slug, kind, owner_id, plan, quota_reset_at } = change {
+            return Some(Self {
+                id: NodeId(*key),
+                name: name.clone(),
+                slug: slug.clone(),
+                kind: (*kind).into(),
+                plan: (*plan).into(),
+                quota_reset_at: *quota_reset_at,
+                owner_ids: vec![NodeId(*owner_id)],
+                settings: Settings::of(&domain::workspace::Settings::default()),
+            });
+        }
+        let mut row = row?;
+        match change {
+            WorkspaceEvent::WorkspaceCreated { .. } => {}
+            WorkspaceEvent::WorkspaceRenamed { to, .. } => row.name.clone_from(to),
+            WorkspaceEvent::WorkspaceSlugChanged { to, .. } => row.slug.clone_from(to),
+            WorkspaceEvent::WorkspaceSettingsUpdated { changes } => row.settings = row.settings.updated(changes),
+            WorkspaceEvent::OwnershipGranted { user_id } => {
+                if !row.owner_ids.contains(&NodeId(*user_id)) {
+                    row.owner_ids.push(NodeId(*user_id));
+                }
+            }
+            WorkspaceEvent::OwnershipRevoked { user_id } => row.owner_ids.retain(|owner| owner.0 != *user_id),
+            WorkspaceEvent::WorkspacePlanChanged { to, .. } => row.plan = (*to).into(),
+        }
+        Some(row)
+    }
+}
+
+/// The workspace of a scope.
+///
+/// # Errors
+/// The database.
+pub async fn workspace(scope: &mut Scope) -> Result<Option<Stored<Workspace>>, sqlx::Error> {
+    row(scope, |_| {}).await
+}
+
+/// The owners of a scope's workspace: of its active members, these have the role `owner` besides.
+///
+/// # Errors
+/// The database.
+pub async fn owner_ids(scope: &mut Scope) -> Result<Vec<UserId>, sqlx::Error> {
+    Ok(workspace(scope).await?.into_iter().flat_map(|stored| stored.row.owner_ids).map(|owner| owner.0).collect())
+}
+
+/// The workspaces that the user of a scope of the platform is a member of, by name. At most `limit`.
+///
+/// They stand in as many logs; the database shows a user their own over all of them, to a scope of the platform
+/// only.
+///
+/// # Errors
+/// The database.
+pub async fn my_workspaces(scope: &mut Scope, limit: i64) -> Result<Vec<Stored<Workspace>>, sqlx::Error> {
+    rows_of_all_tenants(
+        scope,
+        |query| {
+            query.push(
+                " and t.tenant_id = any (array(select m.tenant_id from read_models.workspace_members m
+                  where m.user_id = event_store.current_actor() and m.status = 'ACTIVE'))",
+            );
+        },
+        "lower(t.name), t.id",
+        limit,
+    )
+    .await
+}
+
+/// How many active members each of these workspaces has, for a scope of that workspace; those of others are not
+/// seen and not counted.
+///
+/// # Errors
+/// The database.
+pub async fn count_members_of(scope: &mut Scope, workspaces: &[WorkspaceId]) -> Result<HashMap<WorkspaceId, i64>, sqlx::Error> {
+    let ids: Vec<Uuid> = workspaces.iter().map(|id| id.0).collect();
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
+        "select t.tenant_id, count(*) from read_models.workspace_members t
+         where t.tenant_id = any ($1) and t.status = 'ACTIVE' group by t.tenant_id",
+    )
+    .bind(ids)
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(rows.into_iter().map(|(id, count)| (WorkspaceId(id), count)).collect())
+}
