@@ -8,6 +8,11 @@ create table vault.secrets (
   primary key (tenant_id, secret_ref)
 );
 
+-- Of the master key under which all of this is sealed: another key is refused before it does harm.
+create table vault.master_key (
+  fingerprint text primary key
+);
+
 create table vault.subject_keys (
   tenant_id uuid not null,
   subject uuid not null,

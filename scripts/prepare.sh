@@ -13,10 +13,10 @@ case "${1:-}" in
 esac
 
 # Started anew inside with_postgres, which sets the variable.
-if [ -z "${ANNALS_PREPARE_INSIDE:-}" ]; then
+if [ -z "${PREPARE_INSIDE:-}" ]; then
   sh scripts/ensure-postgres.sh
   sh scripts/ensure-tools.sh sqlx
-  export ANNALS_PREPARE_INSIDE=1
+  export PREPARE_INSIDE=1
   exec cargo run -q -p cluster --bin with_postgres -- sh scripts/prepare.sh "$@"
 fi
 
@@ -35,6 +35,14 @@ PATH=$PWD/target/tools/bin:$PATH
 DATABASE_URL=$(printf '%s' "$TEST_DATABASE_URL" | sed 's,/postgres?,/annals_prepare?,')
 export DATABASE_URL
 cargo sqlx database create
+
+# The program wants a key for a server that is named; this one lives as long as the database.
+ANNALS_MASTER_KEY_FILE=$(mktemp)
+export ANNALS_MASTER_KEY_FILE
+trap 'rm -f "$ANNALS_MASTER_KEY_FILE"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' > "$ANNALS_MASTER_KEY_FILE"
 
 # Built from the offline data, because the database is still empty. Where a query is new they lack
 # it, and the program cannot be built until they are written: then the files are applied as they are,

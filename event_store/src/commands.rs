@@ -2,6 +2,7 @@
 
 use crate::append::{Append, Appender, Claim, ClaimStep, Key, NewEvent, Verdict};
 use crate::load::{LoadError, Loaded, Loader};
+use crate::metadata::Metadata;
 use crate::{AccessCache, AppenderConfig, Pools, StoreError, Vault, Wake, locks::Locks};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use cqrs_es::{Aggregate, DomainEvent};
@@ -11,7 +12,6 @@ use domain::{
     TenantId, UserId, authorise, canonical_json, for_each_aggregate, for_the_store,
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
@@ -54,9 +54,6 @@ pub struct Request {
     /// Names the command: a new UUIDv7.
     pub command_id: Uuid,
 }
-
-/// The metadata of an event: cqrs-es' flat map of strings.
-pub type Metadata = BTreeMap<&'static str, String>;
 
 /// Whom a command is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,11 +175,13 @@ impl Commands {
         let mut target = target;
         for attempt in 0..ATTEMPTS {
             let caller = self.caller(request, attempt > 0).await?;
-            let (loaded, foreign) = self.load::<D>(request, target).await?;
+            let (loaded, taken) = self.load::<D>(request, target).await?;
+            let mut basis = if taken { vec![] } else { vec![(id, loaded.sequence)] };
             let authority = match authorise(&command, &loaded.state, &caller) {
                 Ok(authority) => authority,
                 // The fold may be behind a grant: looked at afresh once before saying no.
                 Err(_) if attempt == 0 => continue,
+                Err(_) if !self.still_so(request.tenant, &basis).await? => continue,
                 Err(denied) => return Err(ExecuteError::Denied(denied)),
             };
             if let (Some(key), Some(fingerprint)) = (&request.key, &fingerprint)
@@ -191,18 +190,27 @@ impl Commands {
                 return Ok(committed);
             }
             let (facts, guards) = self.facts(request.tenant, &command.facts(&loaded.state, &caller)).await?;
-            let decision = self.decide::<D>(request, id, &loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref()).await?;
-            if foreign {
-                return if decision.events == 0 { Ok(unchanged(id, loaded.sequence)) } else { Err(ExecuteError::IdTaken) };
+            basis.extend_from_slice(&guards);
+            let sequence = loaded.sequence;
+            let decision = match self.decide::<D>(request, id, loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref()).await {
+                // What is appended is checked there; what is not, here.
+                Err(ExecuteError::Refused(_)) if !self.still_so(request.tenant, &basis).await? => continue,
+                decision => decision?,
+            };
+            if taken {
+                return if decision.events == 0 { Ok(unchanged(id, sequence)) } else { Err(ExecuteError::IdTaken) };
             }
             if decision.events == 0 && request.key.is_none() {
-                return Ok(unchanged(id, loaded.sequence));
+                if !self.still_so(request.tenant, &basis).await? {
+                    continue;
+                }
+                return Ok(unchanged(id, sequence));
             }
             let events = i64::try_from(decision.events).unwrap_or(i64::MAX);
             let guards: Vec<Uuid> = decision.append.guards.iter().map(|(id, _)| *id).collect();
             match self.appender.append(decision.append).await? {
                 Verdict::Written { first_position } => {
-                    let sequence = loaded.sequence + events;
+                    let sequence = sequence + events;
                     if events > 0 {
                         self.loader.keep(request.tenant, id, sequence, decision.state).await?;
                     }
@@ -210,7 +218,7 @@ impl Commands {
                 }
                 Verdict::WrittenBefore => {
                     self.loader.forget(id);
-                    return self.written_before::<D>(request, id, loaded.sequence + 1, events).await;
+                    return self.written_before::<D>(request, id, sequence + 1, events).await;
                 }
                 Verdict::KeyUsed { outcome } => {
                     self.loader.forget(id);
@@ -250,7 +258,25 @@ impl Commands {
         })
     }
 
-    /// The aggregate, and whether its id is another tenant's: then it is nothing here, and an incident.
+    /// Whether the log still has what was decided upon as it was loaded; what it has not is forgotten, since
+    /// another process may have written after it came into the cache.
+    async fn still_so(&self, tenant: TenantId, basis: &[(Uuid, i64)]) -> Result<bool, StoreError> {
+        let (ids, sequences): (Vec<String>, Vec<i64>) = basis.iter().map(|(id, sequence)| (id.to_string(), *sequence)).unzip();
+        let moved: Vec<String> = sqlx::query_scalar(
+            "select b.id from unnest($2::text[], $3::bigint[]) as b (id, sequence)
+             where b.sequence <> coalesce((select max(e.sequence) from event_store.events e where e.aggregate_id = b.id and e.tenant_id = $1), 0)",
+        )
+        .bind(tenant.0)
+        .bind(ids)
+        .bind(sequences)
+        .fetch_all(&self.keys)
+        .await?;
+        basis.iter().filter(|(id, _)| moved.contains(&id.to_string())).for_each(|(id, _)| self.loader.forget(*id));
+        Ok(moved.is_empty())
+    }
+
+    /// The aggregate, and whether its id is taken by something else: then it is nothing here, and, if it is another
+    /// tenant's, an incident.
     async fn load<D: Decider>(&self, request: &Request, target: Target) -> Result<(Loaded<D>, bool), StoreError> {
         let nothing = Loaded { sequence: 0, state: D::default() };
         let Target::Existing(id) = target else { return Ok((nothing, false)) };
@@ -263,6 +289,7 @@ impl Commands {
                 );
                 Ok((nothing, true))
             }
+            Err(LoadError::OtherType) => Ok((nothing, true)),
             Err(LoadError::Store(error)) => Err(error),
         }
     }
@@ -277,7 +304,7 @@ impl Commands {
         self.loader.forget(id);
         match self.loader.load::<D>(tenant, id).await {
             Ok(loaded) => Ok(loaded.state),
-            Err(LoadError::Foreign) => Ok(D::default()),
+            Err(LoadError::Foreign | LoadError::OtherType) => Ok(D::default()),
             Err(LoadError::Store(error)) => Err(error),
         }
     }
@@ -287,13 +314,16 @@ impl Commands {
             ($fact:ident, $facts:ident, $guards:ident; $($decider:ty,)*) => {
                 match $fact.aggregate_type {
                     $(kind if kind == <$decider as Decider>::TYPE => {
-                        let loaded = match self.loader.load::<$decider>(tenant, $fact.id).await {
-                            Ok(loaded) => loaded,
-                            Err(LoadError::Foreign) => Loaded { sequence: 0, state: <$decider>::default() },
+                        let state = match self.loader.fact::<$decider>(tenant, $fact.id).await {
+                            Ok((sequence, state)) => {
+                                $guards.push(($fact.id, sequence));
+                                state
+                            }
+                            // What has this id is and stays something else: there is nothing to guard.
+                            Err(LoadError::Foreign | LoadError::OtherType) => Arc::new(<$decider>::default()),
                             Err(LoadError::Store(error)) => return Err(error),
                         };
-                        $guards.push(($fact.id, loaded.sequence));
-                        $facts.insert($fact.id, Arc::new(loaded.state));
+                        $facts.insert($fact.id, state);
                     })*
                     other => return Err(StoreError::data(other, "no such aggregate")),
                 }
@@ -311,7 +341,7 @@ impl Commands {
         &self,
         request: &Request,
         id: Uuid,
-        loaded: &Loaded<D>,
+        loaded: Loaded<D>,
         command: D::Command,
         caller: Caller,
         authority: Authority,
@@ -321,7 +351,7 @@ impl Commands {
     ) -> Result<Decision<D>, ExecuteError<D::Error>> {
         let metadata = self.metadata(request, command.name(), &caller, authority).await?;
         let fence = matches!(authority, Authority::Permission(..)).then_some(caller.grants_position);
-        let mut root = Root(loaded.state.clone());
+        let mut root = Root(loaded.state);
         let sink = cqrs_es::event_sink::EventSink::default();
         root.handle(Envelope::new(command, caller, id, facts), &(), &sink).await.map_err(|rejection| match rejection {
             Rejection::Denied(denied) => ExecuteError::Denied(denied),
@@ -397,31 +427,27 @@ impl Commands {
     }
 
     async fn metadata(&self, request: &Request, command: &'static str, caller: &Caller, authority: Authority) -> Result<String, StoreError> {
-        let mut metadata = Metadata::from([
-            ("tenant_id", request.tenant.to_string()),
-            ("actor_kind", request.principal.kind().to_owned()),
-            ("actor_id", request.principal.id()),
-            ("permission", authority.name().to_owned()),
-            ("catalogue", CATALOGUE_VERSION.to_string()),
-            ("command_id", request.command_id.to_string()),
-            ("command", command.to_owned()),
-            ("correlation_id", request.correlation_id.to_string()),
-        ]);
-        if let Some(scope) = authority.scope() {
-            metadata.insert("scope", scope.name().to_owned());
-            metadata.insert("grants_tenant", caller.tenant.to_string());
-            metadata.insert("grants_position", caller.grants_position.to_string());
-        }
-        let optional = [
-            ("on_behalf_of", request.on_behalf_of.map(|user| user.to_string())),
-            ("causation_id", request.causation_id.map(|id| id.to_string())),
-            ("session_id", request.session.map(|id| id.to_string())),
-            ("occurred_at", request.occurred_at.map(|at| at.trunc_subsecs(6).to_rfc3339_opts(chrono::SecondsFormat::Micros, true))),
-            ("imported", request.imported.then(|| "true".to_owned())),
-            ("request", self.sealed_client(request).await?),
-        ];
-        metadata.extend(optional.into_iter().filter_map(|(key, value)| Some((key, value?))));
-        serde_json::to_string(&metadata).map_err(|error| StoreError::data("metadata", error))
+        let client = self.sealed_client(request).await?;
+        let scope = authority.scope();
+        let mut metadata = Metadata::new();
+        metadata.put("actor_id", request.principal.id());
+        metadata.put("actor_kind", request.principal.kind());
+        metadata.put("catalogue", CATALOGUE_VERSION);
+        request.causation_id.iter().for_each(|id| metadata.put("causation_id", id));
+        metadata.put("command", command);
+        metadata.put("command_id", request.command_id);
+        metadata.put("correlation_id", request.correlation_id);
+        scope.iter().for_each(|_| metadata.put("grants_position", caller.grants_position));
+        scope.iter().for_each(|_| metadata.put("grants_tenant", caller.tenant));
+        request.imported.then(|| metadata.put("imported", true));
+        request.occurred_at.iter().for_each(|at| metadata.put("occurred_at", at.trunc_subsecs(6).to_rfc3339_opts(chrono::SecondsFormat::Micros, true)));
+        request.on_behalf_of.iter().for_each(|user| metadata.put("on_behalf_of", user));
+        metadata.put("permission", authority.name());
+        client.iter().for_each(|client| metadata.put("request", client));
+        scope.iter().for_each(|scope| metadata.put("scope", scope.name()));
+        request.session.iter().for_each(|id| metadata.put("session_id", id));
+        metadata.put("tenant_id", request.tenant);
+        Ok(metadata.end())
     }
 
     /// Where the request came from, under a key of the month that can be destroyed on its own.

@@ -36,6 +36,12 @@ impl StoreError {
         Self::Data { what: what.into(), error: error.to_string() }
     }
 
+    /// True when the connection is gone, so that what it was doing has an unknown outcome.
+    #[must_use]
+    pub fn is_connection_loss(error: &sqlx::Error) -> bool {
+        is_connection_loss(error)
+    }
+
     /// True when trying again later may help.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -46,7 +52,7 @@ impl StoreError {
     }
 }
 
-/// True when the connection is gone, so that what it was doing has an unknown outcome.
+/// As [`StoreError::is_connection_loss`].
 pub(crate) fn is_connection_loss(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,

@@ -107,6 +107,12 @@ impl MasterKey {
         key
     }
 
+    /// Tells this key from another without giving it away.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::encode(&self.derive("fingerprint")[..8])
+    }
+
     /// The password of a database role.
     #[must_use]
     pub fn role_password(&self, role: &str) -> String {

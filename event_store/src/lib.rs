@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod load;
 mod locks;
+mod metadata;
 mod migrate;
 mod pools;
 mod reader;
@@ -17,7 +18,7 @@ mod wake;
 
 pub use access::AccessCache;
 pub use append::{Appender, AppenderConfig, Placement};
-pub use commands::{Commands, Committed, ExecuteError, Metadata, Request, Target};
+pub use commands::{Commands, Committed, ExecuteError, Request, Target};
 pub use error::StoreError;
 pub use keys::{KeyError, MasterKey};
 pub use migrate::{MigrateError, migrate, pending};

@@ -2,7 +2,7 @@
 
 use crate::{StoreError, Vault};
 use cqrs_es::Aggregate;
-use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
+use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use domain::{Decider, Root, TenantId};
 use moka::sync::Cache;
 use postgres_es::PostgresEventRepository;
@@ -18,6 +18,8 @@ struct Cached {
     tenant: TenantId,
     sequence: i64,
     state: Arc<dyn Any + Send + Sync>,
+    /// Whether it holds anything personal.
+    personal: bool,
 }
 
 /// An aggregate at a place of its stream, personal values open.
@@ -32,6 +34,8 @@ pub(crate) struct Loaded<D> {
 pub(crate) enum LoadError {
     /// The stream is another tenant's.
     Foreign,
+    /// The stream is of another type: an id is unique over all of them.
+    OtherType,
     Store(StoreError),
 }
 
@@ -41,8 +45,20 @@ impl From<StoreError> for LoadError {
     }
 }
 
+/// What postgres-es says, with the database's own error taken out of its box: a lost connection is to be known as one.
+fn loading(aggregate_type: &str, id: Uuid, error: PersistenceError) -> StoreError {
+    match error {
+        PersistenceError::ConnectionError(error) | PersistenceError::UnknownError(error) => match error.downcast::<sqlx::Error>() {
+            Ok(error) => StoreError::Database(*error),
+            Err(error) => StoreError::data(format!("{aggregate_type} {id}"), error),
+        },
+        error => StoreError::data(format!("{aggregate_type} {id}"), error),
+    }
+}
+
 /// Loads aggregates of all tenants.
 pub(crate) struct Loader {
+    pool: PgPool,
     repository: PostgresEventRepository,
     vault: Vault,
     cache: Cache<Uuid, Cached>,
@@ -50,8 +66,8 @@ pub(crate) struct Loader {
 
 impl Loader {
     pub(crate) fn new(loader: PgPool, vault: Vault, capacity: u64) -> Self {
-        let repository = PostgresEventRepository::new(loader).with_tables("event_store.events", "event_store.snapshots");
-        Self { repository, vault, cache: Cache::builder().max_capacity(capacity).build() }
+        let repository = PostgresEventRepository::new(loader.clone()).with_tables("event_store.events", "event_store.snapshots");
+        Self { pool: loader, repository, vault, cache: Cache::builder().max_capacity(capacity).build() }
     }
 
     /// The aggregate, `Default` at sequence 0 where there is none.
@@ -60,19 +76,43 @@ impl Loader {
             if cached.tenant != tenant {
                 return Err(LoadError::Foreign);
             }
-            // An id is unique over all types, so another type's is nothing of this one.
-            let Some(state) = cached.state.downcast_ref::<D>() else { return Ok(Loaded { sequence: 0, state: D::default() }) };
+            let Some(state) = cached.state.downcast_ref::<D>() else { return Err(LoadError::OtherType) };
             return Ok(Loaded { sequence: cached.sequence, state: self.opened(tenant, state.clone()).await? });
         }
-        let events = self.repository.get_events::<Root<D>>(&id.to_string()).await.map_err(|error| StoreError::data(format!("{} {id}", D::TYPE), error))?;
+        let events = self.repository.get_events::<Root<D>>(&id.to_string()).await.map_err(|error| loading(D::TYPE, id, error))?;
         if events.first().is_some_and(|event| event.metadata.get("tenant_id").and_then(Value::as_str) != Some(&tenant.to_string())) {
             return Err(LoadError::Foreign);
+        }
+        if events.is_empty() {
+            self.untaken(tenant, id).await?;
         }
         let loaded = self.fold::<D>(tenant, events).await?;
         if loaded.sequence > 0 {
             self.keep(tenant, id, loaded.sequence, loaded.state.clone()).await?;
         }
         Ok(loaded)
+    }
+
+    /// An aggregate that another decision depends on, shared where nothing in it has to be opened.
+    pub(crate) async fn fact<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<(i64, Arc<dyn Any + Send + Sync>), LoadError> {
+        match self.cache.get(&id) {
+            Some(cached) if cached.tenant == tenant && !cached.personal && cached.state.is::<D>() => Ok((cached.sequence, cached.state)),
+            _ => self.load::<D>(tenant, id).await.map(|loaded| (loaded.sequence, Arc::new(loaded.state) as Arc<_>)),
+        }
+    }
+
+    /// postgres-es asks by type: what it does not find may still be something else, under whose id nothing is made.
+    async fn untaken(&self, tenant: TenantId, id: Uuid) -> Result<(), LoadError> {
+        let holder: Option<Uuid> = sqlx::query_scalar("select tenant_id from event_store.events where aggregate_id = $1 limit 1")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(StoreError::from)?;
+        match holder {
+            None => Ok(()),
+            Some(holder) if holder == tenant.0 => Err(LoadError::OtherType),
+            Some(_) => Err(LoadError::Foreign),
+        }
     }
 
     async fn fold<D: Decider>(&self, tenant: TenantId, mut events: Vec<SerializedEvent>) -> Result<Loaded<D>, StoreError> {
@@ -127,7 +167,7 @@ impl Loader {
         }
         // Serialising open personal data is refused: a field that `personal` forgot shows itself here.
         debug_assert!(serde_json::to_value(&state).is_ok(), "{} keeps personal data that `personal` does not visit", D::TYPE);
-        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state) });
+        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal: !subjects.is_empty() });
         Ok(())
     }
 

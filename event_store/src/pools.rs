@@ -22,7 +22,7 @@ impl Default for PoolSizes {
 }
 
 /// The program's connections to one database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pools {
     /// Reads by tenant policy, and the append and vault functions.
     pub api: PgPool,
@@ -31,6 +31,13 @@ pub struct Pools {
     /// Reads the log of every tenant and writes read models.
     pub worker: PgPool,
     pub(crate) append: PgConnectOptions,
+}
+
+impl std::fmt::Debug for Pools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Connect options hold passwords.
+        f.write_str("Pools")
+    }
 }
 
 impl Pools {

@@ -12,6 +12,7 @@ mod rebuild;
 mod registry;
 mod scalars;
 mod table;
+mod troubles;
 #[cfg(test)]
 mod testing;
 pub mod workspace;
@@ -21,5 +22,5 @@ pub use model::{Common, ERASED, ReadModel, Stored};
 pub use node_id::NodeId;
 pub use projector::{ProjectError, Projector, ProjectorConfig};
 pub use rebuild::{RebuildError, RebuildProgress, rebuild, replay};
-pub use registry::names;
+pub use registry::{mismatches, names};
 pub use scalars::{Date, JsonText, Position};

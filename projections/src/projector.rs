@@ -4,17 +4,19 @@
 
 use crate::freshness::Freshness;
 use crate::registry::{model, models};
+use crate::troubles::Troubles;
 use crate::table::{Changes, FoldError, Model, Table};
 use chrono::{DateTime, Utc};
 use domain::{Recorded, TenantId};
 use event_store::{Poison, Pools, Reader, Span, StoreError, Vault, Wake};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, PgPool, Row};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -45,11 +47,22 @@ pub struct ProjectorConfig {
     /// Events in one transaction, at the most.
     pub batch_events: i64,
     /// Tenants in one transaction, at the most.
-    pub batch_tenants: i64,
+    pub batch_tenants: usize,
     /// How often it looks for itself, woken or not.
     pub poll: Duration,
     /// The first wait before a parked read model is tried again; doubled each time, up to an hour.
     pub retry: Duration,
+}
+
+impl ProjectError {
+    /// True when the database is away: nobody's fault, and better later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => StoreError::is_connection_loss(error),
+            Self::Store(error) => error.is_transient(),
+            Self::Newer { .. } => false,
+        }
+    }
 }
 
 impl Default for ProjectorConfig {
@@ -83,6 +96,7 @@ pub struct Projector {
     wake: Wake,
     config: ProjectorConfig,
     tables: Arc<HashMap<&'static str, Table>>,
+    troubles: Arc<Troubles>,
 }
 
 impl std::fmt::Debug for Projector {
@@ -108,6 +122,7 @@ impl Projector {
             wake: wake.clone(),
             config,
             tables: Arc::new(tables),
+            troubles: Arc::default(),
         };
         projector.check_versions().await?;
         Ok(projector)
@@ -127,7 +142,8 @@ impl Projector {
                     self.rebuild(&[model.table()], &mut |_| {}).await?;
                 }
                 Some(_) => continue,
-                None => {}
+                // A read model that came with a new program, to a log that is older. On a new database it is done at once.
+                None => self.rebuild(&[model.table()], &mut |_| {}).await?,
             }
             sqlx::query("insert into read_models.versions (read_model, version) values ($1, $2) on conflict (read_model) do update set version = excluded.version")
                 .bind(model.table())
@@ -141,77 +157,111 @@ impl Projector {
     /// Projects until told to stop. A database that goes away is waited for.
     pub async fn run(self, stop: CancellationToken) {
         let mut wake = self.wake.listen();
+        let mut poll = tokio::time::interval(self.config.poll);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pause = Duration::ZERO;
         loop {
+            let work = async {
+                tokio::select! {
+                    _ = poll.tick() => self.catch_up().await.map(|()| true),
+                    woken = wake.recv() => match woken {
+                        Ok((tenant, _)) => {
+                            let mut tenants = BTreeSet::from([tenant.0]);
+                            while let Ok((tenant, _)) = wake.try_recv() {
+                                tenants.insert(tenant.0);
+                            }
+                            self.follow(tenants.into_iter().collect()).await.map(|()| true)
+                        }
+                        // What was missed is found by the next look at everything.
+                        Err(RecvError::Lagged(_)) => Ok(true),
+                        Err(RecvError::Closed) => Ok(false),
+                    },
+                }
+            };
             let outcome = tokio::select! {
-                outcome = self.catch_up() => outcome,
+                outcome = work => outcome,
                 () = stop.cancelled() => return,
             };
             pause = match outcome {
-                Ok(()) => Duration::ZERO,
+                Ok(true) => Duration::ZERO,
+                Ok(false) => return,
                 Err(error) => {
                     tracing::error!(%error, "projecting; trying again");
                     (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(10))
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause), if !pause.is_zero() => {}
-                woken = wake.recv(), if pause.is_zero() => if woken == Err(RecvError::Closed) { return },
-                () = tokio::time::sleep(self.config.poll), if pause.is_zero() => {}
-                () = stop.cancelled() => return,
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.cancelled() => return,
+                }
             }
         }
     }
 
-    /// Projects everything there is, and tries what is parked and due.
+    /// Looks at all tenants, projects everything there is, and tries what is parked and due.
     ///
     /// # Errors
     /// The database.
     pub async fn catch_up(&self) -> Result<(), ProjectError> {
-        while self.step().await? {}
+        let behind: Vec<Uuid> = sqlx::query_scalar(
+            "select h.tenant_id from event_store.heads h left join read_models.checkpoints c on c.tenant_id = h.tenant_id
+             where h.position > coalesce(c.position, 0)",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        self.follow(behind).await?;
         self.retry_parked().await
     }
 
-    /// One transaction over the tenants that are behind. False when there were none.
-    async fn step(&self) -> Result<bool, ProjectError> {
-        let behind: Vec<(Uuid,)> = sqlx::query_as(
-            "select h.tenant_id from event_store.heads h left join read_models.checkpoints c on c.tenant_id = h.tenant_id
-             where h.position > coalesce(c.position, 0) limit $1",
-        )
-        .bind(self.config.batch_tenants)
-        .fetch_all(&self.pool)
-        .await?;
-        let tenants: Vec<Uuid> = behind.into_iter().map(|(tenant,)| tenant).collect();
-        if tenants.is_empty() {
-            return Ok(false);
-        }
-        match self.project(&tenants, false).await {
-            Ok(any) => Ok(any),
-            Err(error) if tenants.len() > 1 || is_refusal(&error) => {
-                tracing::warn!(%error, tenants = tenants.len(), "a batch could not be written; going tenant by tenant");
-                let mut any = false;
-                for tenant in tenants {
-                    any |= self.project(&[tenant], true).await?;
-                }
-                Ok(any)
+    /// Brings these tenants up to their heads.
+    async fn follow(&self, tenants: Vec<Uuid>) -> Result<(), ProjectError> {
+        for chunk in tenants.chunks(self.config.batch_tenants.max(1)) {
+            let mut behind = self.troubles.without(chunk);
+            while !behind.is_empty() {
+                behind = self.advance(&behind).await?;
             }
-            Err(error) => Err(error),
         }
+        Ok(())
+    }
+
+    /// One transaction over these tenants, or, where it fails, one for each. Answers those that have more.
+    async fn advance(&self, tenants: &[Uuid]) -> Result<Vec<Uuid>, ProjectError> {
+        match self.project(tenants, false).await {
+            Ok(more) => return Ok(more),
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => tracing::warn!(%error, tenants = tenants.len(), "a batch could not be projected; going tenant by tenant"),
+        }
+        let mut more = Vec::new();
+        for tenant in tenants {
+            match self.project(&[*tenant], true).await {
+                Ok(again) => more.extend(again),
+                Err(error) if error.is_transient() => return Err(error),
+                // A log that cannot be read at all holds up nobody but its own tenant.
+                Err(error) => {
+                    tracing::error!(%error, %tenant, "a tenant cannot be projected; trying again later");
+                    self.troubles.note(*tenant, self.config.retry);
+                }
+            }
+        }
+        Ok(more)
     }
 
     /// Projects a batch of these tenants. With `careful`, each read model is written under a savepoint, and what
-    /// the database refuses is parked.
-    async fn project(&self, tenants: &[Uuid], careful: bool) -> Result<bool, ProjectError> {
+    /// the database refuses is parked. Answers the tenants that may have more.
+    async fn project(&self, tenants: &[Uuid], careful: bool) -> Result<Vec<Uuid>, ProjectError> {
         let mut transaction = self.pool.begin().await?;
         let checkpoints = lock_checkpoints(&mut transaction, tenants).await?;
         if checkpoints.is_empty() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let share = (self.config.batch_events / i64::try_from(checkpoints.len()).unwrap_or(1)).max(1);
         let spans: Vec<Span> = checkpoints.iter().map(|(tenant, after)| Span { tenant: *tenant, after: *after, limit: share }).collect();
         let stretches = self.read(&spans).await?;
         if stretches.is_empty() {
-            return Ok(false);
+            // Keeps checkpoints that were made just now, so that the next look finds them.
+            transaction.commit().await?;
+            return Ok(Vec::new());
         }
         let parked = parked(&mut transaction, tenants).await?;
         let mut parking = Vec::new();
@@ -234,7 +284,7 @@ impl Projector {
         let standing: HashSet<Uuid> = parked.iter().map(|(tenant, _)| *tenant).chain(parking.iter().map(|parking| parking.tenant.0)).collect();
         standing.iter().for_each(|tenant| self.freshness.forget(TenantId(*tenant)));
         self.freshness.note(reached.into_iter().filter(|(tenant, _)| !standing.contains(&tenant.0)));
-        Ok(true)
+        Ok(stretches.iter().filter(|(_, stretch)| stretch.last - stretch.after >= share).map(|(tenant, _)| tenant.0).collect())
     }
 
     /// Reads spans of the log, tenant by tenant.
@@ -408,7 +458,7 @@ fn touches<'a>(model: &dyn Model, stretch: &'a Stretch) -> Result<(Vec<&'a Recor
         return Err(format!("event {} cannot be read: {}", poison.position, poison.error));
     }
     let events: Vec<&Recorded> = stretch.events.iter().filter(|event| model.reads(event.aggregate_type)).collect();
-    let keys = model.keys(&events).map_err(|FoldError { error, .. }| error)?;
+    let keys = model.keys(&events).map_err(|FoldError { error }| error)?;
     Ok((events, keys))
 }
 
@@ -441,8 +491,4 @@ fn refused(error: &sqlx::Error) -> bool {
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) => true,
         _ => false,
     }
-}
-
-fn is_refusal(error: &ProjectError) -> bool {
-    matches!(error, ProjectError::Database(error) if refused(error))
 }

@@ -14,7 +14,10 @@ pub struct Position(pub i64);
 impl ScalarType for Position {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
-            Value::String(text) => text.parse().map(Self).map_err(|_| InputValueError::custom(format!("{text:.40?} is no position: positions are decimal strings such as \"17\""))),
+            Value::String(text) => text
+                .parse()
+                .map(Self)
+                .map_err(|_| InputValueError::custom(format!("{text:.40?} is no position: positions are decimal strings such as \"17\""))),
             _ => Err(InputValueError::expected_type(value)),
         }
     }
@@ -53,9 +56,10 @@ pub struct Date(pub NaiveDate);
 impl ScalarType for Date {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
-            Value::String(text) => {
-                text.parse().map(Self).map_err(|_| InputValueError::custom(format!("{text:.40?} is no day: days are written such as \"2026-06-01\"")))
-            }
+            Value::String(text) => text
+                .parse()
+                .map(Self)
+                .map_err(|_| InputValueError::custom(format!("{text:.40?} is no day: days are written such as \"2026-06-01\""))),
             _ => Err(InputValueError::expected_type(value)),
         }
     }

@@ -31,7 +31,6 @@ impl Changes {
 /// A fold that failed, and at which event.
 #[derive(Debug)]
 pub(crate) struct FoldError {
-    pub(crate) position: i64,
     pub(crate) error: String,
 }
 
@@ -40,6 +39,8 @@ pub(crate) trait Model: Send + Sync {
     fn table(&self) -> &'static str;
     fn version(&self) -> i32;
     fn reads(&self, aggregate_type: &str) -> bool;
+    /// The fields of a row.
+    fn fields(&self) -> &'static [&'static str];
     /// The keys that the events of a tenant touch, each as the JSON array of its columns.
     fn keys(&self, events: &[&Recorded]) -> Result<BTreeSet<String>, FoldError>;
     /// Folds the events of a tenant over rows, which are given by key as JSON objects.
@@ -69,7 +70,7 @@ fn guarded<T>(event: &Recorded, work: impl FnOnce() -> Result<T, String>) -> Res
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("the fold panicked: {}", text.unwrap_or("without a message")))
     });
-    outcome.map_err(|error| FoldError { position: event.position, error: format!("{} {}: {error}", event.event_type, event.position) })
+    outcome.map_err(|error| FoldError { error: format!("{} {}: {error}", event.event_type, event.position) })
 }
 
 struct Slot<R> {
@@ -90,6 +91,10 @@ impl<R: ReadModel> Model for ModelOf<R> {
 
     fn reads(&self, aggregate_type: &str) -> bool {
         R::READS.contains(&aggregate_type)
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        serde_aux::serde_introspection::serde_introspect::<R>()
     }
 
     fn keys(&self, events: &[&Recorded]) -> Result<BTreeSet<String>, FoldError> {
@@ -198,7 +203,7 @@ impl Table {
         let same = key.iter().map(|column| format!("t.{column} = k.{column}")).collect::<Vec<_>>().join(" and ");
         let set = columns.iter().filter(|column| !key.contains(column)).map(|column| format!("{column} = excluded.{column}")).collect::<Vec<_>>().join(", ");
         let set = if set.is_empty() { "nothing".to_owned() } else { format!("update set {set}") };
-        let given = format!("json_populate_recordset(null::read_models.{name}, $1)");
+        let given = format!("jsonb_populate_recordset(null::read_models.{name}, $1)");
         Self {
             load: format!("select (select row_to_json(r) from (select {}) r) from {given} k join read_models.{name} t on {same}", list("t.", &columns)),
             upsert: format!("insert into read_models.{name} ({0}) select {0} from {given} on conflict ({1}) do {set}", list("", &columns), list("", &key)),

@@ -98,7 +98,19 @@ fn locate(value: &Value, at: &mut String) {
 /// As [`check_canonical`].
 pub fn canonical_json(value: &Value) -> Result<String, CanonicalError> {
     check_canonical(value)?;
-    serde_json_canonicalizer::to_string(value).map_err(|error| CanonicalError::NotJson(error.to_string()))
+    // Integers and strings are written by serde_json as RFC 8785 asks, at a third of the price; it is the keys that it
+    // leaves in the order of their bytes, which for ASCII is the order asked for.
+    if plain(value) { serde_json::to_string(value) } else { serde_json_canonicalizer::to_string(value) }
+        .map_err(|error| CanonicalError::NotJson(error.to_string()))
+}
+
+/// Whether the keys of every object are ASCII and in order.
+fn plain(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(plain),
+        Value::Object(map) => map.keys().all(|key| key.is_ascii()) && map.keys().is_sorted() && map.values().all(plain),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +121,16 @@ mod tests {
     #[test]
     fn keys_are_sorted_and_spaces_left_out() {
         assert_eq!(canonical_json(&json!({"b": [1, true], "a": "ü"})).unwrap(), r#"{"a":"ü","b":[1,true]}"#);
+    }
+
+    #[test]
+    fn both_ways_of_writing_agree_wherever_both_may_be_gone() {
+        let controls: String = (1..=0x9f_u8).map(char::from).collect();
+        let value = json!({"a": [null, true, -9_007_199_254_740_992_i64, 0], "b": {"c": {}, "d": []}, "e": controls, "f": "/\u{2028}\u{ffff}😀"});
+        assert!(plain(&value));
+        assert_eq!(canonical_json(&value).unwrap(), serde_json_canonicalizer::to_string(&value).unwrap());
+        // UTF-16 puts the surrogates of the first before the second, UTF-8 the other way round.
+        assert_eq!(canonical_json(&json!({"\u{ffff}": 1, "😀": 2})).unwrap(), "{\"😀\":2,\"\u{ffff}\":1}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::{Append, ClaimStep, Pending};
 use domain::TenantId;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use uuid::Uuid;
 
 /// How far into a tenant's queue is looked for a command that may go.
@@ -13,8 +14,9 @@ const LOOK_AHEAD: usize = 64;
 /// What waits, tenant by tenant.
 #[derive(Default)]
 pub(super) struct Backlog {
-    queues: HashMap<TenantId, VecDeque<Pending>>,
+    queues: HashMap<TenantId, VecDeque<(Pending, Points)>>,
     turns: VecDeque<TenantId>,
+    hasher: RandomState,
 }
 
 impl Backlog {
@@ -24,7 +26,8 @@ impl Backlog {
         if queue.is_empty() {
             self.turns.push_back(tenant);
         }
-        queue.push_back(pending);
+        let points = points(&pending.append, &self.hasher);
+        queue.push_back((pending, points));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -40,12 +43,12 @@ impl Backlog {
         while batch.len() < commands && size < bytes {
             let Some(tenant) = self.turns.pop_front() else { break };
             let Some(queue) = self.queues.get_mut(&tenant) else { continue };
-            let next = (0..queue.len().min(LOOK_AHEAD)).find(|n| meetings.allow(&queue[*n].append));
-            let Some(pending) = next.and_then(|n| queue.remove(n)) else {
+            let next = (0..queue.len().min(LOOK_AHEAD)).find(|n| meetings.allow(&queue[*n].1));
+            let Some((pending, points)) = next.and_then(|n| queue.remove(n)) else {
                 resting.push(tenant);
                 continue;
             };
-            meetings.add(&pending.append);
+            meetings.add(&points);
             size += pending.append.bytes();
             let closed = pending.append.moves_access();
             batch.push(pending);
@@ -62,62 +65,67 @@ impl Backlog {
     }
 }
 
-/// Something on which commands can meet.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Point<'a> {
-    Aggregate(Uuid),
-    Claim(TenantId, std::borrow::Cow<'a, str>),
-    Key(TenantId, std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>),
-}
-
-impl Point<'_> {
-    fn owned(self) -> Point<'static> {
-        match self {
-            Self::Aggregate(id) => Point::Aggregate(id),
-            Self::Claim(tenant, name) => Point::Claim(tenant, name.into_owned().into()),
-            Self::Key(tenant, actor, key) => Point::Key(tenant, actor.into_owned().into(), key.into_owned().into()),
-        }
-    }
-}
-
 /// May others meet there too?
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Shared,
     Alone,
 }
 
-#[derive(Default)]
-struct Meetings(HashMap<Point<'static>, Mode>);
+/// The points on which a command can meet others, by their hashes: two that fall together by chance are kept out of
+/// one batch, which hurts nobody.
+type Points = Vec<(u64, Mode)>;
 
-fn points(append: &Append) -> impl Iterator<Item = (Point<'_>, Mode)> {
-    let aggregate = std::iter::once((Point::Aggregate(append.aggregate_id), Mode::Alone));
-    let guards = append.guards.iter().map(|(id, _)| (Point::Aggregate(*id), Mode::Shared));
-    let claims = append.claims.iter().map(|claim| {
+fn points(append: &Append, hasher: &RandomState) -> Points {
+    let aggregate = |id: Uuid| hasher.hash_one((0_u8, id));
+    let mut points = Vec::with_capacity(2 + append.guards.len() + append.claims.len());
+    points.push((aggregate(append.aggregate_id), Mode::Alone));
+    points.extend(append.guards.iter().map(|(id, _)| (aggregate(*id), Mode::Shared)));
+    points.extend(append.claims.iter().map(|claim| {
         let mode = match claim.step {
             // References are without bound, and giving one back refuses nobody. Whoever counts stands alone.
             ClaimStep::Take { capacity: None } | ClaimStep::Release => Mode::Shared,
             ClaimStep::Take { capacity: Some(_) } | ClaimStep::RequireNone => Mode::Alone,
         };
-        (Point::Claim(append.tenant, claim.name.as_str().into()), mode)
-    });
-    let key = append.key.iter().map(|key| (Point::Key(append.tenant, key.actor.as_str().into(), key.key.as_str().into()), Mode::Alone));
-    aggregate.chain(guards).chain(claims).chain(key)
+        (hasher.hash_one((1_u8, append.tenant, claim.name.as_str())), mode)
+    }));
+    points.extend(append.key.iter().map(|key| (hasher.hash_one((2_u8, append.tenant, key.actor.as_str(), key.key.as_str())), Mode::Alone)));
+    points
+}
+
+/// The points of a batch. Their keys are hashes already.
+#[derive(Default)]
+struct Meetings(HashMap<u64, Mode, BuildHasherDefault<AsItIs>>);
+
+/// Hashes what is a hash.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 impl Meetings {
-    fn allow(&self, append: &Append) -> bool {
-        self.0.is_empty() || points(append).all(|(point, mode)| match self.0.get(&point) {
+    fn allow(&self, points: &[(u64, Mode)]) -> bool {
+        self.0.is_empty() || points.iter().all(|(point, mode)| match self.0.get(point) {
             None => true,
-            Some(other) => *other == Mode::Shared && mode == Mode::Shared,
+            Some(other) => *other == Mode::Shared && *mode == Mode::Shared,
         })
     }
 
-    fn add(&mut self, append: &Append) {
-        for (point, mode) in points(append) {
+    fn add(&mut self, points: &[(u64, Mode)]) {
+        for (point, mode) in points {
             // A command may meet itself: the stricter of its wishes counts.
-            let entry = self.0.entry(point.owned()).or_insert(mode);
-            if mode == Mode::Alone {
+            let entry = self.0.entry(*point).or_insert(*mode);
+            if *mode == Mode::Alone {
                 *entry = Mode::Alone;
             }
         }

@@ -64,9 +64,13 @@ impl ReadModel for WorkspaceEntry {
                 status: EntryStatus::Reserved,
                 expires_at: *expires_at,
             }),
-            WorkspaceEntryEvent::WorkspaceConfirmed { .. } => row.map(|row| Self { status: EntryStatus::Confirmed, expires_at: None, ..row }),
+            WorkspaceEntryEvent::WorkspaceConfirmed { .. } => {
+                row.map(|row| Self { status: EntryStatus::Confirmed, expires_at: None, ..row })
+            }
             WorkspaceEntryEvent::WorkspaceSlugReserved { slug, .. } => row.map(|row| Self { next_slug: Some(slug.clone()), ..row }),
-            WorkspaceEntryEvent::WorkspaceSlugReleased { current, .. } => row.map(|row| Self { slug: current.clone(), next_slug: None, ..row }),
+            WorkspaceEntryEvent::WorkspaceSlugReleased { current, .. } => {
+                row.map(|row| Self { slug: current.clone(), next_slug: None, ..row })
+            }
             // Nothing is reserved any more; the same entry may be reserved anew.
             WorkspaceEntryEvent::WorkspaceReleased { .. } => None,
         }
@@ -94,4 +98,51 @@ pub async fn entry_of(scope: &mut Scope, workspace: WorkspaceId) -> Result<Optio
         query.push(" and t.id = ").push_bind(workspace.entry().0);
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, log, minute, row, rows};
+    use domain::identity::WorkspaceEntryEvent::*;
+    use domain::workspace::WorkspaceKind as Kind;
+    use uuid::Uuid;
+
+    const ID: WorkspaceId = WorkspaceId(Uuid::from_u128(7));
+
+    fn reserved() -> WorkspaceEntryEvent {
+        WorkspaceReserved { workspace_id: ID, slug: "acme".into(), kind: Kind::Team, owner_id: ALICE, expires_at: Some(minute(60)) }
+    }
+
+    fn entries(events: impl IntoIterator<Item = WorkspaceEntryEvent>) -> Vec<Recorded> {
+        log::<domain::identity::WorkspaceEntry>(ID.entry(), events)
+    }
+
+    #[test]
+    fn a_confirmed_reservation_no_longer_expires() {
+        let entry: WorkspaceEntry = row(&entries([reserved()]));
+        assert_eq!((entry.status, entry.expires_at), (EntryStatus::Reserved, Some(minute(60))));
+        let entry: WorkspaceEntry = row(&entries([reserved(), WorkspaceConfirmed { workspace_id: ID }]));
+        assert_eq!((entry.status, entry.expires_at), (EntryStatus::Confirmed, None));
+    }
+
+    #[test]
+    fn a_change_of_slug_ends_with_the_slug_that_the_release_leaves() {
+        let begun =
+            [reserved(), WorkspaceConfirmed { workspace_id: ID }, WorkspaceSlugReserved { slug: "new".into(), previous: "acme".into() }];
+        let entry: WorkspaceEntry = row(&entries(begun.clone()));
+        assert_eq!((entry.slug.as_str(), entry.next_slug.as_deref()), ("acme", Some("new")));
+        let released = |slug: &str, current: &str| WorkspaceSlugReleased { slug: slug.into(), current: current.into() };
+        for (slug, current) in [("acme", "new"), ("new", "acme")] {
+            let entry: WorkspaceEntry = row(&entries(begun.clone().into_iter().chain([released(slug, current)])));
+            assert_eq!((entry.slug.as_str(), entry.next_slug), (current, None));
+        }
+    }
+
+    #[test]
+    fn a_released_reservation_is_gone_until_it_is_made_anew() {
+        let released = WorkspaceReleased { workspace_id: ID, slug: "acme".into(), kind: Kind::Team, owner_id: ALICE };
+        assert!(rows::<WorkspaceEntry>(&entries([reserved(), released.clone()])).is_empty());
+        assert_eq!(row::<WorkspaceEntry>(&entries([reserved(), released, reserved()])).slug, "acme");
+    }
 }

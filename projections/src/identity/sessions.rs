@@ -91,20 +91,22 @@ impl ReadModel for Session {
     fn fold(row: Option<Self>, key: &SessionId, event: &Recorded) -> Option<Self> {
         let Some(change) = event.of::<SessionEvent>() else { return row };
         match change {
-            SessionEvent::SessionStarted { user_id, method, client_label, started_at, refresh_expires_at, absolute_expires_at, .. } => Some(Self {
-                id: NodeId(*key),
-                user_id: NodeId(*user_id),
-                workspace_id: None,
-                method: (*method).into(),
-                client_label: client_label.as_ref().map(shown),
-                status: SessionStatus::Active,
-                started_at: *started_at,
-                last_refresh_at: None,
-                expires_at: *refresh_expires_at.min(absolute_expires_at),
-                absolute_expires_at: *absolute_expires_at,
-                ended_at: None,
-                end_reason: None,
-            }),
+            SessionEvent::SessionStarted { user_id, method, client_label, started_at, refresh_expires_at, absolute_expires_at, .. } => {
+                Some(Self {
+                    id: NodeId(*key),
+                    user_id: NodeId(*user_id),
+                    workspace_id: None,
+                    method: (*method).into(),
+                    client_label: client_label.as_ref().map(shown),
+                    status: SessionStatus::Active,
+                    started_at: *started_at,
+                    last_refresh_at: None,
+                    expires_at: *refresh_expires_at.min(absolute_expires_at),
+                    absolute_expires_at: *absolute_expires_at,
+                    ended_at: None,
+                    end_reason: None,
+                })
+            }
             SessionEvent::SessionRefreshed { refresh_expires_at, .. } => row.map(|row| Self {
                 last_refresh_at: Some(event.at()),
                 expires_at: (*refresh_expires_at).min(row.absolute_expires_at),
@@ -112,9 +114,12 @@ impl ReadModel for Session {
             }),
             SessionEvent::RefreshTokenReuseDetected { .. } => row,
             SessionEvent::SessionWorkspaceSwitched { to, .. } => row.map(|row| Self { workspace_id: Some(NodeId(*to)), ..row }),
-            SessionEvent::SessionRevoked { reason, .. } => {
-                row.map(|row| Self { status: SessionStatus::Revoked, ended_at: Some(event.at()), end_reason: Some((*reason).into()), ..row })
-            }
+            SessionEvent::SessionRevoked { reason, .. } => row.map(|row| Self {
+                status: SessionStatus::Revoked,
+                ended_at: Some(event.at()),
+                end_reason: Some((*reason).into()),
+                ..row
+            }),
         }
     }
 }
@@ -150,4 +155,59 @@ pub async fn my_sessions(scope: &mut Scope, status: Option<SessionStatus>, args:
         args,
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, log, minute, row};
+    use domain::Personal;
+    use domain::identity::{RevokeReason as Reason, SessionEvent::*};
+    use uuid::Uuid;
+
+    const ID: SessionId = SessionId(Uuid::from_u128(5));
+
+    fn session(then: impl IntoIterator<Item = SessionEvent>) -> Session {
+        let started = SessionStarted {
+            user_id: ALICE,
+            method: domain::identity::LoginMethod::Password,
+            refresh_hash: "ab".repeat(32),
+            client_label: Some(Personal::new(ALICE, "Firefox".into())),
+            started_at: minute(1),
+            refresh_expires_at: minute(10),
+            absolute_expires_at: minute(30),
+        };
+        row(&log::<domain::identity::Session>(ID, std::iter::once(started).chain(then)))
+    }
+
+    #[test]
+    fn a_session_begins_active_and_without_its_token() {
+        let session = session([]);
+        assert_eq!(
+            (session.status, session.method, session.client_label.as_deref()),
+            (SessionStatus::Active, LoginMethod::Password, Some("Firefox"))
+        );
+        assert!(!serde_json::to_string(&session).unwrap().contains("abab"), "the hash of the token is nobody's business");
+    }
+
+    #[test]
+    fn refreshing_prolongs_it_up_to_its_end_and_no_further() {
+        let refreshed = |until| SessionRefreshed { rotation: 1, refresh_hash: "1".repeat(64), refresh_expires_at: minute(until) };
+        let session_until = |until| session([refreshed(until)]).expires_at;
+        assert_eq!((session_until(20), session_until(40)), (minute(20), minute(30)));
+        assert_eq!(session([refreshed(20)]).last_refresh_at, Some(minute(2)));
+    }
+
+    #[test]
+    fn a_revoked_session_says_when_and_why() {
+        let to = WorkspaceId::personal(ALICE);
+        let switched = SessionWorkspaceSwitched { from: None, to };
+        let reused = RefreshTokenReuseDetected { user_id: ALICE, rotation: 1 };
+        let session = session([switched, reused, SessionRevoked { user_id: ALICE, reason: Reason::Reuse }]);
+        assert_eq!(
+            (session.status, session.ended_at, session.end_reason),
+            (SessionStatus::Revoked, Some(minute(4)), Some(RevokeReason::Reuse))
+        );
+        assert_eq!(session.workspace_id, Some(NodeId(to)));
+    }
 }

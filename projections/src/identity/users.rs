@@ -83,7 +83,9 @@ impl ReadModel for User {
             UserEvent::LoginFailed { .. } => row,
             UserEvent::UserLocked { until } => row.map(|row| Self { locked_until: Some(*until), ..row }),
             UserEvent::ProfileUpdated { changes } => row.map(|row| row.updated(changes)),
-            UserEvent::DefaultWorkspaceSet { workspace_id } => row.map(|row| Self { default_workspace_id: Some(NodeId(*workspace_id)), ..row }),
+            UserEvent::DefaultWorkspaceSet { workspace_id } => {
+                row.map(|row| Self { default_workspace_id: Some(NodeId(*workspace_id)), ..row })
+            }
         }
     }
 }
@@ -113,4 +115,70 @@ pub async fn me(scope: &mut Scope) -> Result<Option<Stored<User>>, sqlx::Error> 
         query.push(" and t.id = event_store.current_actor()");
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ERASED;
+    use crate::testing::{ALICE, BOB, log, minute, row};
+    use domain::SessionId;
+    use domain::identity::{LoginMethod, PasswordReason, PasswordRef, UserEvent::*};
+    use uuid::Uuid;
+
+    fn registered(email: Personal<String>) -> UserEvent {
+        UserRegistered {
+            user_id: ALICE,
+            email,
+            first_name: Some(Personal::new(ALICE, "Alice".into())),
+            last_name: None,
+            name: None,
+            timezone: "UTC".into(),
+        }
+    }
+
+    fn user(events: impl IntoIterator<Item = UserEvent>) -> User {
+        row(&log::<domain::identity::User>(ALICE, events))
+    }
+
+    #[test]
+    fn a_registered_user_is_shown_in_clear() {
+        let user = user([registered(Personal::new(ALICE, "alice@example.org".into()))]);
+        assert_eq!((user.id, user.email.as_str(), user.first_name.as_deref()), (NodeId(ALICE), "alice@example.org", Some("Alice")));
+        assert!(!user.has_password && user.last_login_at.is_none());
+    }
+
+    #[test]
+    fn an_erased_address_reads_as_erased_and_not_as_missing() {
+        assert_eq!(user([registered(Personal::Erased { subject: ALICE.0 })]).email, ERASED);
+    }
+
+    #[test]
+    fn signing_in_lifts_the_lock_that_failures_brought() {
+        let start = || registered(Personal::new(ALICE, "a@example.org".into()));
+        let password = PasswordRef { secret_ref: Uuid::nil(), algorithm: "argon2id".into(), set_at: None };
+        let locked = [start(), PasswordSet { password, reason: PasswordReason::Registration }, UserLocked { until: minute(15) }];
+        assert_eq!((user(locked.clone()).locked_until, user(locked.clone()).has_password), (Some(minute(15)), true));
+        let signed_in = LoginSucceeded { method: LoginMethod::Password, session_id: SessionId(Uuid::nil()), at: minute(20) };
+        let user = user(locked.into_iter().chain([signed_in]));
+        assert_eq!((user.locked_until, user.last_login_at), (None, Some(minute(20))));
+    }
+
+    #[test]
+    fn an_update_of_the_profile_touches_what_it_names_only() {
+        let changes = ProfileChanges {
+            first_name: Some(Change { from: None, to: None }),
+            phone: Some(Change { from: None, to: Some(Personal::new(ALICE, "+49 30 1".into())) }),
+            timezone: Some(Change { from: "UTC".into(), to: "Europe/Berlin".into() }),
+            ..ProfileChanges::default()
+        };
+        let workspace = WorkspaceId::personal(BOB);
+        let user = user([
+            registered(Personal::new(ALICE, "a@example.org".into())),
+            ProfileUpdated { changes: Box::new(changes) },
+            DefaultWorkspaceSet { workspace_id: workspace },
+        ]);
+        assert_eq!((user.first_name, user.phone.as_deref(), user.timezone.as_str()), (None, Some("+49 30 1"), "Europe/Berlin"));
+        assert_eq!((user.email.as_str(), user.default_workspace_id), ("a@example.org", Some(NodeId(workspace))));
+    }
 }

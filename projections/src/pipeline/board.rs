@@ -51,7 +51,11 @@ pub async fn items_by_stage(
 ///
 /// # Errors
 /// The database.
-pub async fn item_counts_by_stage(scope: &mut Scope, stages: &[StageId], owned_by: Option<UserId>) -> Result<HashMap<StageId, i64>, sqlx::Error> {
+pub async fn item_counts_by_stage(
+    scope: &mut Scope,
+    stages: &[StageId],
+    owned_by: Option<UserId>,
+) -> Result<HashMap<StageId, i64>, sqlx::Error> {
     let ids: Vec<Uuid> = stages.iter().map(|id| id.0).collect();
     let counts = counts(scope, "t.stage_id", owned_by, |query| {
         query.push(" and t.stage_id = any (").push_bind(ids.clone()).push(")");
@@ -116,7 +120,8 @@ async fn counts(
     owned_by: Option<UserId>,
     filter: impl Fn(&mut QueryBuilder<'static, Postgres>) + Send,
 ) -> Result<Vec<(Option<Uuid>, i64)>, sqlx::Error> {
-    let mut query = QueryBuilder::new(format!("select {by}, count(*) from read_models.pipeline_items t where t.deleted_at is null and t.tenant_id = "));
+    let mut query =
+        QueryBuilder::new(format!("select {by}, count(*) from read_models.pipeline_items t where t.deleted_at is null and t.tenant_id = "));
     query.push_bind(scope.tenant().0);
     filter(&mut query);
     push_owner(&mut query, owned_by);

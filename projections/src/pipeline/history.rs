@@ -125,18 +125,27 @@ impl ItemHistory {
                 attributes: attributes.as_ref().map(shown_json),
                 ..row
             },
-            PipelineItemTransferred { from_pipeline_id, from_stage_id, pipeline_id, stage_id, left_stage_entered_at, entered_at, .. } => Self {
+            PipelineItemTransferred {
+                from_pipeline_id, from_stage_id, pipeline_id, stage_id, left_stage_entered_at, entered_at, ..
+            } => Self {
                 from_pipeline_id: Some(NodeId(*from_pipeline_id)),
-                ..row.out_of(*from_stage_id, *left_stage_entered_at, *entered_at).into_stage(HistoryKind::Transferred, *pipeline_id, *stage_id)
+                ..row.out_of(*from_stage_id, *left_stage_entered_at, *entered_at).into_stage(
+                    HistoryKind::Transferred,
+                    *pipeline_id,
+                    *stage_id,
+                )
             },
             PipelineItemAssigned { user_id } => Self { kind: HistoryKind::Assigned, assignee_id: Some(NodeId(*user_id)), ..row },
             PipelineItemUnassigned { user_id } => Self { kind: HistoryKind::Unassigned, assignee_id: Some(NodeId(*user_id)), ..row },
             PipelineItemTagged { tag } => Self { kind: HistoryKind::Tagged, tag: Some(tag.clone()), ..row },
             PipelineItemUntagged { tag } => Self { kind: HistoryKind::Untagged, tag: Some(tag.clone()), ..row },
             // Where it stood; how long, its next move or nobody says.
-            PipelineItemDeleted { pipeline_id, stage_id, .. } => {
-                Self { kind: HistoryKind::Deleted, from_pipeline_id: Some(NodeId(*pipeline_id)), from_stage_id: Some(NodeId(*stage_id)), ..row }
-            }
+            PipelineItemDeleted { pipeline_id, stage_id, .. } => Self {
+                kind: HistoryKind::Deleted,
+                from_pipeline_id: Some(NodeId(*pipeline_id)),
+                from_stage_id: Some(NodeId(*stage_id)),
+                ..row
+            },
             PipelineItemRestored { pipeline_id, stage_id, .. } => row.into_stage(HistoryKind::Restored, *pipeline_id, *stage_id),
         }
     }

@@ -4,7 +4,7 @@ use super::items::{ItemStatus, Priority};
 use crate::query::Sort;
 use crate::{Date, NodeId};
 use async_graphql::{Enum, InputObject};
-use domain::{PipelineId, StageId, UserId};
+use domain::{PipelineId, StageId, TenantId, UserId};
 use sqlx::{Postgres, QueryBuilder};
 
 /// Which items: those for which all that is said here holds.
@@ -37,7 +37,7 @@ pub struct ItemFilter {
 
 impl ItemFilter {
     /// The condition over the row `t`.
-    pub(super) fn push(&self, query: &mut QueryBuilder<'static, Postgres>) {
+    pub(super) fn push(&self, tenant: TenantId, query: &mut QueryBuilder<'static, Postgres>) {
         if let Some(pipeline) = self.pipeline_id {
             query.push(" and t.pipeline_id = ").push_bind(pipeline.uuid());
         }
@@ -63,8 +63,9 @@ impl ItemFilter {
             query.push(" and t.due_key < ").push_bind(day.0);
         }
         for tag in &self.tags {
-            query.push(" and t.id in (select g.item_id from read_models.pipeline_item_tags g where g.tenant_id = t.tenant_id and g.tag = ");
-            query.push_bind(tag.clone()).push(")");
+            // The tenant is bound anew: a subquery that asks the outer row for it would run once a row.
+            query.push(" and t.id in (select g.item_id from read_models.pipeline_item_tags g where g.tenant_id = ").push_bind(tenant.0);
+            query.push(" and g.tag = ").push_bind(tag.clone()).push(")");
         }
         if !self.include_deleted && self.status != Some(ItemStatus::Deleted) {
             query.push(" and t.deleted_at is null");

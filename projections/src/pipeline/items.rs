@@ -131,7 +131,9 @@ impl ReadModel for Item {
         match change {
             PipelineItemUpdated { changes } => row.update(changes),
             PipelineItemMoved { to, rank, entered_at, .. } => row.place(row.pipeline_id.0, *to, rank, *entered_at),
-            PipelineItemTransferred { pipeline_id, stage_id, rank, entered_at, .. } => row.place(*pipeline_id, *stage_id, rank, *entered_at),
+            PipelineItemTransferred { pipeline_id, stage_id, rank, entered_at, .. } => {
+                row.place(*pipeline_id, *stage_id, rank, *entered_at)
+            }
             PipelineItemReordered { rank } => row.rank.clone_from(rank),
             PipelineItemCompleted { completed_at, .. } => {
                 row.status = ItemStatus::Completed;
@@ -183,9 +185,10 @@ impl Item {
 /// The database.
 pub async fn item(scope: &mut Scope, id: ItemId, owned_by: Option<UserId>) -> Result<Option<Stored<Item>>, sqlx::Error> {
     let filter = ItemFilter { include_deleted: true, owned_by, ..ItemFilter::default() };
+    let tenant = scope.tenant();
     row(scope, |query| {
         query.push(" and t.id = ").push_bind(id.0);
-        filter.push(query);
+        filter.push(tenant, query);
     })
     .await
 }
@@ -194,15 +197,20 @@ pub async fn item(scope: &mut Scope, id: ItemId, owned_by: Option<UserId>) -> Re
 ///
 /// # Errors
 /// The database.
-pub async fn items_by_id(scope: &mut Scope, ids: &[ItemId], owned_by: Option<UserId>) -> Result<HashMap<ItemId, Stored<Item>>, sqlx::Error> {
+pub async fn items_by_id(
+    scope: &mut Scope,
+    ids: &[ItemId],
+    owned_by: Option<UserId>,
+) -> Result<HashMap<ItemId, Stored<Item>>, sqlx::Error> {
     let filter = ItemFilter { include_deleted: true, owned_by, ..ItemFilter::default() };
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let tenant = scope.tenant();
     let found = rows::<Item>(
         scope,
         |query| {
             query.push(" and t.id = any (").push_bind(ids.clone()).push(")");
-            filter.push(query);
+            filter.push(tenant, query);
         },
         "t.id",
         limit,
@@ -216,7 +224,8 @@ pub async fn items_by_id(scope: &mut Scope, ids: &[ItemId], owned_by: Option<Use
 /// # Errors
 /// The page's arguments, or the database.
 pub async fn items(scope: &mut Scope, filter: &ItemFilter, order: ItemOrder, args: &PageArgs) -> Result<Page<Item>, QueryError> {
-    page(scope, |query| filter.push(query), &order.sort(), args).await
+    let tenant = scope.tenant();
+    page(scope, |query| filter.push(tenant, query), &order.sort(), args).await
 }
 
 /// How many items pass a filter.
@@ -224,5 +233,6 @@ pub async fn items(scope: &mut Scope, filter: &ItemFilter, order: ItemOrder, arg
 /// # Errors
 /// The database.
 pub async fn count_items(scope: &mut Scope, filter: &ItemFilter) -> Result<i64, sqlx::Error> {
-    count::<Item>(scope, |query| filter.push(query)).await
+    let tenant = scope.tenant();
+    count::<Item>(scope, |query| filter.push(tenant, query)).await
 }

@@ -13,6 +13,8 @@ mod operators;
 mod pipelines;
 mod stages;
 mod tags;
+#[cfg(test)]
+mod tests;
 
 pub use board::{AssigneeCount, item_counts_by_pipeline, item_counts_by_stage, items_by_assignee, items_by_stage, neighbour_ranks};
 pub use history::{HistoryKind, ItemHistory, StageTime, item_history, time_in_stage};

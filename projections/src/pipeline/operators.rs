@@ -45,7 +45,10 @@ impl ReadModel for Operator {
 ///
 /// # Errors
 /// The database.
-pub async fn operators_by_pipeline(scope: &mut Scope, ids: &[PipelineId]) -> Result<HashMap<PipelineId, Vec<Stored<Operator>>>, sqlx::Error> {
+pub async fn operators_by_pipeline(
+    scope: &mut Scope,
+    ids: &[PipelineId],
+) -> Result<HashMap<PipelineId, Vec<Stored<Operator>>>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let found = rows::<Operator>(
         scope,

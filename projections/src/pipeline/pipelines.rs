@@ -163,7 +163,12 @@ impl PipelineOrder {
 ///
 /// # Errors
 /// The page's arguments, or the database.
-pub async fn pipelines(scope: &mut Scope, filter: &PipelineFilter, order: PipelineOrder, args: &PageArgs) -> Result<Page<Pipeline>, QueryError> {
+pub async fn pipelines(
+    scope: &mut Scope,
+    filter: &PipelineFilter,
+    order: PipelineOrder,
+    args: &PageArgs,
+) -> Result<Page<Pipeline>, QueryError> {
     page(scope, |query| filter.push(query), &order.sort(), args).await
 }
 

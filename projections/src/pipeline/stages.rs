@@ -106,5 +106,8 @@ pub async fn stages_by_pipeline(scope: &mut Scope, ids: &[PipelineId]) -> Result
     let pipelines: HashMap<PipelineId, Stored<Pipeline>> = pipelines_by_id(scope, ids).await?;
     let wanted: Vec<StageId> = pipelines.values().flat_map(|stored| &stored.row.stage_ids).map(|id| id.0).collect();
     let mut stages = stages_by_id(scope, &wanted).await?;
-    Ok(pipelines.into_iter().map(|(id, stored)| (id, stored.row.stage_ids.iter().filter_map(|stage| stages.remove(&stage.0)).collect())).collect())
+    Ok(pipelines
+        .into_iter()
+        .map(|(id, stored)| (id, stored.row.stage_ids.iter().filter_map(|stage| stages.remove(&stage.0)).collect()))
+        .collect())
 }

@@ -32,7 +32,9 @@ impl ReadModel for ItemTag {
 
     fn fold(row: Option<Self>, (tag, item): &(String, ItemId), event: &Recorded) -> Option<Self> {
         match event.of() {
-            Some(ItemEvent::PipelineItemCreated { .. } | ItemEvent::PipelineItemTagged { .. }) => Some(Self { tag: tag.clone(), item_id: NodeId(*item) }),
+            Some(ItemEvent::PipelineItemCreated { .. } | ItemEvent::PipelineItemTagged { .. }) => {
+                Some(Self { tag: tag.clone(), item_id: NodeId(*item) })
+            }
             Some(ItemEvent::PipelineItemUntagged { .. }) => None,
             _ => row,
         }

@@ -7,7 +7,7 @@ use async_graphql::{Enum, InputObject, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::roles::BuiltInRole;
 use domain::workspace::MembershipEvent;
-use domain::{Decider, MembershipId, Recorded, UserId};
+use domain::{Decider, MembershipId, Recorded, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder};
 use std::collections::HashMap;
@@ -123,7 +123,7 @@ pub struct MemberFilter {
 }
 
 impl MemberFilter {
-    fn push(&self, query: &mut QueryBuilder<'static, Postgres>) {
+    fn push(&self, tenant: TenantId, query: &mut QueryBuilder<'static, Postgres>) {
         query.push(" and t.status = ").push_bind(if self.status == Some(MemberStatus::Removed) { "REMOVED" } else { "ACTIVE" });
         if let Some(email) = &self.email {
             query.push(" and t.email = ").push_bind(email.trim().to_lowercase());
@@ -131,7 +131,10 @@ impl MemberFilter {
         match self.role.as_deref() {
             None => {}
             Some("owner") => {
-                query.push(" and t.user_id = any (array(select unnest(w.owner_ids) from read_models.workspace_workspaces w where w.tenant_id = t.tenant_id))");
+                query.push(
+                    " and t.user_id = any (array(select unnest(w.owner_ids) from read_models.workspace_workspaces w where w.tenant_id = ",
+                );
+                query.push_bind(tenant.0).push("))");
             }
             // The members of one workspace are few; the index on the tenant is enough.
             Some(role) => {
@@ -169,7 +172,8 @@ impl MemberOrder {
 /// # Errors
 /// The page's arguments, or the database.
 pub async fn members(scope: &mut Scope, filter: &MemberFilter, order: MemberOrder, args: &PageArgs) -> Result<Page<Member>, QueryError> {
-    page(scope, |query| filter.push(query), &order.sort(), args).await
+    let tenant = scope.tenant();
+    page(scope, |query| filter.push(tenant, query), &order.sort(), args).await
 }
 
 /// How many members pass a filter.
@@ -177,7 +181,8 @@ pub async fn members(scope: &mut Scope, filter: &MemberFilter, order: MemberOrde
 /// # Errors
 /// The database.
 pub async fn count_members(scope: &mut Scope, filter: &MemberFilter) -> Result<i64, sqlx::Error> {
-    count::<Member>(scope, |query| filter.push(query)).await
+    let tenant = scope.tenant();
+    count::<Member>(scope, |query| filter.push(tenant, query)).await
 }
 
 /// A user in this workspace, be it that they have left.
@@ -219,4 +224,45 @@ pub async fn members_by_user(scope: &mut Scope, users: &[UserId]) -> Result<Hash
     )
     .await?;
     Ok(found.into_iter().map(|stored| (stored.row.user_id.0, stored)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, BOB, TENANT, log, minute, row};
+    use domain::workspace::MemberSource as Source;
+    use domain::workspace::MembershipEvent::*;
+    use domain::{Personal, WorkspaceId};
+
+    fn joined(roles: Vec<BuiltInRole>) -> MembershipEvent {
+        let (profile_name, profile_email) = (Some(Personal::new(BOB, "Bob".into())), Personal::new(BOB, "bob@example.org".into()));
+        MemberJoined { user_id: BOB, roles, source: Source::Invitation, profile_name, profile_email, limit: None }
+    }
+
+    fn bob(events: impl IntoIterator<Item = MembershipEvent>) -> Member {
+        row(&log::<domain::workspace::Membership>(WorkspaceId::from(TENANT).membership(BOB), events))
+    }
+
+    #[test]
+    fn a_member_has_the_roles_they_were_given() {
+        let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm, assigned_by: Some(ALICE) };
+        let revoked = RoleRevoked { user_id: BOB, role: BuiltInRole::Viewer };
+        let member = bob([joined(vec![BuiltInRole::Viewer]), assigned.clone(), assigned, revoked]);
+        assert_eq!(
+            (member.role_keys, member.name.as_deref(), member.email.as_str()),
+            (vec!["pm".to_owned()], Some("Bob"), "bob@example.org")
+        );
+    }
+
+    #[test]
+    fn who_leaves_keeps_the_row_without_roles_and_comes_back_to_it() {
+        let left = [joined(vec![BuiltInRole::Viewer]), MemberRemoved { user_id: BOB, reason: None, left: true }];
+        let member = bob(left.clone());
+        assert_eq!((member.status, member.role_keys.len(), member.left_at), (MemberStatus::Removed, 0, Some(minute(2))));
+        let member = bob(left.into_iter().chain([joined(vec![BuiltInRole::Editor])]));
+        assert_eq!(
+            (member.status, member.role_keys, member.joined_at, member.left_at),
+            (MemberStatus::Active, vec!["editor".to_owned()], minute(3), None)
+        );
+    }
 }

@@ -8,4 +8,4 @@ mod workspaces;
 pub use members::{
     Member, MemberFilter, MemberOrder, MemberSource, MemberStatus, count_members, member, member_by_id, members, members_by_user,
 };
-pub use workspaces::{Plan, Settings, Workspace, WorkspaceKind, count_members_of, my_workspaces, owner_ids, workspace};
+pub use workspaces::{Plan, Settings, Workspace, WorkspaceKind, my_workspaces, owner_ids, workspace};

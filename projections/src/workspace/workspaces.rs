@@ -8,8 +8,6 @@ use chrono::{DateTime, Utc};
 use domain::workspace::{SettingsChanges, WorkspaceEvent};
 use domain::{Decider, Recorded, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use uuid::Uuid;
 
 /// Whether a workspace is one person's or a team's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
@@ -176,19 +174,55 @@ pub async fn my_workspaces(scope: &mut Scope, limit: i64) -> Result<Vec<Stored<W
     .await
 }
 
-/// How many active members each of these workspaces has, for a scope of that workspace; those of others are not
-/// seen and not counted.
-///
-/// # Errors
-/// The database.
-pub async fn count_members_of(scope: &mut Scope, workspaces: &[WorkspaceId]) -> Result<HashMap<WorkspaceId, i64>, sqlx::Error> {
-    let ids: Vec<Uuid> = workspaces.iter().map(|id| id.0).collect();
-    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
-        "select t.tenant_id, count(*) from read_models.workspace_members t
-         where t.tenant_id = any ($1) and t.status = 'ACTIVE' group by t.tenant_id",
-    )
-    .bind(ids)
-    .fetch_all(scope.connection())
-    .await?;
-    Ok(rows.into_iter().map(|(id, count)| (WorkspaceId(id), count)).collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, BOB, TENANT, log, minute, row};
+    use domain::Change;
+    use domain::workspace::WorkspaceEvent::*;
+    use domain::workspace::{Plan as DomainPlan, WorkspaceKind as Kind};
+
+    fn workspace(then: impl IntoIterator<Item = WorkspaceEvent>) -> Workspace {
+        let created = WorkspaceCreated {
+            name: "Acme".into(),
+            slug: "acme".into(),
+            kind: Kind::Team,
+            owner_id: ALICE,
+            plan: DomainPlan::Free,
+            quota_reset_at: minute(0),
+        };
+        row(&log::<domain::workspace::Workspace>(TENANT.0, std::iter::once(created).chain(then)))
+    }
+
+    #[test]
+    fn its_creator_owns_it_before_anybody_is_a_member() {
+        let workspace = workspace([]);
+        assert_eq!((workspace.owner_ids, workspace.plan, workspace.kind), (vec![NodeId(ALICE)], Plan::Free, WorkspaceKind::Team));
+        assert_eq!(workspace.settings.default_role_key, "member");
+    }
+
+    #[test]
+    fn ownership_comes_and_goes() {
+        let granted = OwnershipGranted { user_id: BOB };
+        assert_eq!(workspace([granted.clone(), granted.clone()]).owner_ids, [NodeId(ALICE), NodeId(BOB)]);
+        assert_eq!(workspace([granted, OwnershipRevoked { user_id: ALICE }]).owner_ids, [NodeId(BOB)]);
+    }
+
+    #[test]
+    fn names_plan_and_settings_are_the_last_ones() {
+        let changes = SettingsChanges {
+            currency: Some(Change { from: None, to: Some("EUR".into()) }),
+            ai_min_confidence: Some(Change { from: 700, to: 900 }),
+            ..SettingsChanges::default()
+        };
+        let workspace = workspace([
+            WorkspaceRenamed { from: "Acme".into(), to: "Apex".into() },
+            WorkspaceSlugChanged { from: "acme".into(), to: "apex".into() },
+            WorkspaceSettingsUpdated { changes },
+            WorkspacePlanChanged { from: DomainPlan::Free, to: DomainPlan::Enterprise, reason: None },
+        ]);
+        assert_eq!((workspace.name.as_str(), workspace.slug.as_str(), workspace.plan), ("Apex", "apex", Plan::Enterprise));
+        assert_eq!((workspace.settings.currency.as_deref(), workspace.settings.ai_min_confidence), (Some("EUR"), 900));
+        assert_eq!(workspace.settings.timezone, "UTC");
+    }
 }
