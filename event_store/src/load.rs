@@ -4,8 +4,8 @@ use crate::{StoreError, Vault};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use domain::{Decider, Root, TenantId};
-use moka::sync::Cache;
 use postgres_es::PostgresEventRepository;
+use quick_cache::sync::Cache;
 use serde_json::Value;
 use sqlx::PgPool;
 use std::any::Any;
@@ -65,9 +65,9 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    pub(crate) fn new(loader: PgPool, vault: Vault, capacity: u64) -> Self {
+    pub(crate) fn new(loader: PgPool, vault: Vault, capacity: usize) -> Self {
         let repository = PostgresEventRepository::new(loader.clone()).with_tables("event_store.events", "event_store.snapshots");
-        Self { pool: loader, repository, vault, cache: Cache::builder().max_capacity(capacity).build() }
+        Self { pool: loader, repository, vault, cache: Cache::new(capacity) }
     }
 
     /// The aggregate, `Default` at sequence 0 where there is none.
@@ -173,6 +173,6 @@ impl Loader {
 
     /// Forgets an aggregate that the log has overtaken.
     pub(crate) fn forget(&self, id: Uuid) {
-        self.cache.invalidate(&id);
+        self.cache.remove(&id);
     }
 }

@@ -1,0 +1,105 @@
+//! Anything by its id alone (Relay's Global Object Identification). What kind of thing an id names, the log says;
+//! who may not see it, or has chosen another workspace, is told that there is none.
+
+use super::identity::{Session, User};
+use super::payload::found;
+use super::pipeline::{Item, Pipeline};
+use super::viewer::{Viewer, Visible};
+use super::workspace::{Member, Workspace, WorkspaceOf};
+use super::{loaders::load, payload::Entity};
+use crate::error::ApiError;
+use async_graphql::{Context, ID, Interface, Object, Result};
+use domain::roles::{MEMBERS_READ, PIPELINE_ITEMS_READ, PIPELINES_READ, WORKSPACE_READ};
+use domain::{Decider, ItemId, WorkspaceId};
+use uuid::Uuid;
+
+const WORKSPACE: &str = <Workspace as Entity>::Aggregate::TYPE;
+const MEMBERSHIP: &str = <Member as Entity>::Aggregate::TYPE;
+const PIPELINE: &str = <Pipeline as Entity>::Aggregate::TYPE;
+const ITEM: &str = <Item as Entity>::Aggregate::TYPE;
+
+/// Anything that has an id.
+#[derive(Clone, Debug, Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "The id: a UUID, the same on every face and in the log."))]
+pub(crate) enum Node {
+    User(User),
+    Session(Session),
+    Workspace(Workspace),
+    Member(Member),
+    Pipeline(Pipeline),
+    Item(Item),
+}
+
+#[derive(Default)]
+pub(crate) struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Anything by its id: what is the user's own, and what they may see in the chosen workspace.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The id.")] id: ID) -> Option<Result<Node>> {
+        Some(node(ctx, &id).await)
+    }
+}
+
+async fn node(ctx: &Context<'_>, id: &str) -> Result<Node> {
+    let viewer = Viewer::of(ctx)?;
+    let user = viewer.signed()?.user;
+    let id = Uuid::try_parse(id)
+        .map_err(|_| ApiError::invalid_field("id", "is no id: ids are UUIDs such as 01a3b8f0-7c1e-7d2a-9f00-3b6a5d4c2e10"))?;
+    if let Some(node) = in_workspace(viewer, id).await? {
+        return Ok(node);
+    }
+    if id == user.0 {
+        return Ok(found::<User>(viewer, id).await?.into());
+    }
+    let mut scope = viewer.platform_scope(Session::READ_MODELS).await?;
+    let session = Session::read(&mut scope, id).await?;
+    scope.end().await?;
+    if let Some(session) = session {
+        return Ok(session.into());
+    }
+    let workspace = load(ctx, WorkspaceOf(WorkspaceId(id))).await?;
+    let missing = || {
+        ApiError::not_found(format!(
+            "there is nothing with the id {id} here that you may see; what belongs to a workspace needs the header Annals-Workspace"
+        ))
+    };
+    Ok(workspace.map(Workspace::from).ok_or_else(missing)?.into())
+}
+
+/// What an id names in the chosen workspace, if one is chosen and the user may see it.
+async fn in_workspace(viewer: &Viewer, id: Uuid) -> Result<Option<Node>, ApiError> {
+    if viewer.chosen.is_none() {
+        return Ok(None);
+    }
+    let mut scope = viewer.workspace_scope(&[]).await?;
+    let kind: Option<String> =
+        sqlx::query_scalar("select aggregate_type from event_store.events where aggregate_id = $1 and sequence = 1 and tenant_id = $2")
+            .bind(id.to_string())
+            .bind(scope.tenant().0)
+            .fetch_optional(scope.connection())
+            .await?;
+    scope.end().await?;
+    let all = |permission| matches!(viewer.may(permission), Ok(Visible::All));
+    Ok(match kind.as_deref() {
+        Some(WORKSPACE) if all(WORKSPACE_READ) => Some(found::<Workspace>(viewer, id).await?.into()),
+        Some(MEMBERSHIP) if all(MEMBERS_READ) => Some(found::<Member>(viewer, id).await?.into()),
+        Some(PIPELINE) if all(PIPELINES_READ) => Some(found::<Pipeline>(viewer, id).await?.into()),
+        Some(ITEM) => item(viewer, ItemId(id)).await?.map(Node::from),
+        _ => None,
+    })
+}
+
+/// An item, where the user may see this one.
+async fn item(viewer: &Viewer, id: ItemId) -> Result<Option<Item>, ApiError> {
+    let Ok(visible) = viewer.may(PIPELINE_ITEMS_READ) else { return Ok(None) };
+    if let Visible::OwnedBy(_) = visible {
+        let mut scope = viewer.workspace_scope(Item::READ_MODELS).await?;
+        let own = projections::pipeline::item(&mut scope, id, visible.owner()).await?;
+        scope.end().await?;
+        if own.is_none() {
+            return Ok(None);
+        }
+    }
+    found::<Item>(viewer, id.0).await.map(Some)
+}

@@ -1,0 +1,262 @@
+//! GraphQL as its clients meet it: over HTTP, with tokens, by people in workspaces.
+
+mod bad_input;
+mod imported;
+mod loss;
+mod mutations;
+mod nodes;
+mod poison;
+mod roles;
+mod schema;
+mod storm;
+mod strangers;
+mod tokens;
+
+use crate::harness::World;
+use api::accounts::{self, NewTeam, NewUser, Origin};
+use api::app::App;
+use api::clock;
+use api::system::{DEMO, SIGN_IN};
+use api::tokens::RefreshToken;
+use domain::identity::{LoginMethod, Session, SessionCommand};
+use domain::roles::BuiltInRole;
+use domain::workspace::{MemberSource, Plan};
+use domain::{Email, Name, PLATFORM, SessionId, Slug, TenantId, UserId, WorkspaceId};
+use event_store::Target;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Somebody with an access token, in a workspace or in none.
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: Option<String>,
+    workspace: Option<String>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Client {
+    fn new(url: &str, token: Option<String>) -> Self {
+        Self { http: reqwest::Client::new(), url: format!("{url}/graphql"), token, workspace: None, headers: vec![] }
+    }
+
+    /// The same in another workspace.
+    fn in_workspace(&self, name: impl ToString) -> Self {
+        Self { workspace: Some(name.to_string()), ..self.clone() }
+    }
+
+    /// The same with one more header.
+    fn with(&self, name: &'static str, value: impl ToString) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name, value.to_string()));
+        client
+    }
+
+    fn request(&self) -> reqwest::RequestBuilder {
+        let mut request = self.http.post(&self.url).header("Accept", "application/graphql-response+json");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(workspace) = &self.workspace {
+            request = request.header("Annals-Workspace", workspace);
+        }
+        self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
+    }
+
+    /// Asks, whatever comes of it.
+    async fn ask(&self, query: &str, variables: Value) -> Reply {
+        Reply::of(self.request().json(&json!({ "query": query, "variables": variables }))).await
+    }
+
+    /// Asks and gets data without any error.
+    async fn get(&self, query: &str, variables: Value) -> Value {
+        let reply = self.ask(query, variables).await;
+        assert!(reply.body.get("errors").is_none(), "{query}: {}", reply.text);
+        reply.body["data"].clone()
+    }
+
+    /// Runs one mutation, `arguments` as GraphQL; answers its payload, which has an entity.
+    async fn run(&self, mutation: &str, arguments: &str, entity: &str) -> Value {
+        let reply = self.mutate(mutation, arguments, entity).await;
+        let payload = reply.payload();
+        assert!(payload["userErrors"] == json!([]) && payload["entity"].is_object(), "{mutation}({arguments}): {}", reply.text);
+        payload
+    }
+
+    /// Runs one mutation, whatever comes of it.
+    async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
+        let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
+        let query = format!("mutation {{ it: {mutation}{arguments} {{ entity {{ {entity} }} userErrors {{ code message field }} consistencyToken }} }}");
+        self.ask(&query, json!({})).await
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    text: String,
+    body: Value,
+}
+
+impl Reply {
+    async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, text, body }
+    }
+
+    /// The payload of the one mutation.
+    fn payload(&self) -> Value {
+        self.body["data"]["it"].clone()
+    }
+
+    /// The code of the first top-level error, else of the first `userErrors` found; empty where there is neither.
+    fn code(&self) -> String {
+        let top = self.body["errors"][0]["extensions"]["code"].as_str();
+        let users = || self.body["data"].as_object()?.values().find_map(|field| field["userErrors"][0]["code"].as_str());
+        top.or_else(users).unwrap_or_default().to_owned()
+    }
+
+    /// The `userErrors` as (code, path).
+    fn user_errors(&self) -> Vec<(String, Vec<String>)> {
+        let errors = self.payload()["userErrors"].as_array().cloned().unwrap_or_default();
+        let path = |error: &Value| error["field"].as_array().into_iter().flatten().map(|part| part.as_str().unwrap().to_owned()).collect();
+        errors.iter().map(|error| (error["code"].as_str().unwrap().to_owned(), path(error))).collect()
+    }
+}
+
+/// A user and their way in.
+#[derive(Clone)]
+struct Person {
+    id: UserId,
+    session: SessionId,
+    client: Client,
+}
+
+/// Somebody new. Their name and address hold `mark`.
+async fn person(app: &App, url: &str, mark: &str) -> Person {
+    let id: UserId = clock::new_id();
+    let email = Email::try_from(format!("{mark}-{}@people.example", &id.0.simple().to_string()[20..])).unwrap();
+    let new = NewUser { id, email, first_name: None, last_name: None, name: Some(Name::try_from(format!("{mark} Person")).unwrap()) };
+    accounts::provision_user(app, &DEMO, &Origin::new(), new).await.unwrap();
+    let session = session(app, id).await;
+    Person { id, session, client: Client::new(url, Some(app.tokens.issue(id, Some(session), None, clock::now()))) }
+}
+
+/// A new session of a user.
+async fn session(app: &App, user: UserId) -> SessionId {
+    let session: SessionId = clock::new_id();
+    let refresh_hash = RefreshToken::random(session).hash();
+    let start = SessionCommand::StartSession { user_id: user, method: LoginMethod::Password, refresh_hash, client_label: None };
+    let request = Origin::new().system(&SIGN_IN, PLATFORM, Some(user));
+    app.commands.execute::<Session>(&request, Target::New(session.0), start).await.unwrap();
+    session
+}
+
+/// A workspace of plan ENTERPRISE, and its owner in it.
+struct Acme {
+    app: App,
+    url: String,
+    mark: String,
+    slug: String,
+    id: WorkspaceId,
+    owner: Person,
+}
+
+impl Acme {
+    async fn new(world: &World, mark: &str) -> Self {
+        Self::at(&world.app, &world.http(), mark).await
+    }
+
+    async fn at(app: &App, url: &str, mark: &str) -> Self {
+        let mut owner = person(app, url, mark).await;
+        let (id, slug): (WorkspaceId, _) = (clock::new_id(), format!("{mark}-inc"));
+        let team = NewTeam {
+            id,
+            name: Name::try_from(format!("{mark} Incorporated")).unwrap(),
+            slug: Slug::try_from(slug.clone()).unwrap(),
+            plan: Some(Plan::Enterprise),
+        };
+        accounts::create_team_workspace(app, &Origin::new(), owner.id, team).await.unwrap();
+        owner.client = owner.client.in_workspace(&slug);
+        Self { app: app.clone(), url: url.to_owned(), mark: mark.to_owned(), slug, id, owner }
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.id.into()
+    }
+
+    /// A new member, in the workspace.
+    async fn member(&self, role: BuiltInRole) -> Person {
+        let mut person = person(&self.app, &self.url, &self.mark).await;
+        let (origin, owner) = (Origin::new(), Some(self.owner.id));
+        accounts::add_member(&self.app, &DEMO, &origin, owner, self.id, person.id, vec![role], MemberSource::Provisioned).await.unwrap();
+        person.client = person.client.in_workspace(&self.slug);
+        person
+    }
+
+    /// An active pipeline: three stages, the last of them terminal.
+    async fn board(&self) -> Board {
+        let key = format!("p_{}", clock::new_uuid().simple());
+        let stage = |n: u32| format!("{{ key: \"s{n}\", name: \"{} stage {n}\", isTerminal: {} }}", self.mark, n == 2);
+        let stages = (0..3).map(stage).collect::<Vec<_>>().join(", ");
+        let input = format!("input: {{ key: \"{key}\", name: \"{} board\", type: SALES, stages: [{stages}] }}", self.mark);
+        let made = self.owner.client.run("createPipeline", &input, "id stages { id }").await;
+        let id = uuid(&made["entity"]["id"]);
+        self.owner.client.run("activatePipeline", &format!("pipelineId: \"{id}\""), "id").await;
+        let stages = made["entity"]["stages"].as_array().unwrap().iter().map(|stage| uuid(&stage["id"])).collect();
+        Board { id, stages }
+    }
+
+    /// An item in a board's first stage.
+    async fn item(&self, board: &Board) -> Uuid {
+        item_by(&self.owner, board, &format!("{} item", self.mark)).await
+    }
+}
+
+/// Somebody's new item in a board's first stage.
+async fn item_by(person: &Person, board: &Board, title: &str) -> Uuid {
+    let input = format!("input: {{ pipelineId: \"{}\", title: \"{title}\" }}", board.id);
+    uuid(&person.client.run("createItem", &input, "id").await["entity"]["id"])
+}
+
+#[derive(Clone, Debug)]
+struct Board {
+    id: Uuid,
+    stages: Vec<Uuid>,
+}
+
+fn uuid(value: &Value) -> Uuid {
+    value.as_str().unwrap_or_else(|| panic!("no id: {value}")).parse().unwrap()
+}
+
+/// Where every log ends.
+async fn heads(world: &World) -> std::collections::BTreeMap<Uuid, i64> {
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as("select tenant_id, position from event_store.heads").fetch_all(&world.app.pools.loader).await.unwrap();
+    rows.into_iter().collect()
+}
+
+/// Of every log: positions are 1, 2, 3 …, and the head is the last.
+async fn is_dense(database: &mut sqlx::PgConnection) {
+    let sql = "select h.tenant_id from event_store.heads h left join event_store.events e on e.tenant_id = h.tenant_id
+               group by h.tenant_id, h.position having count(e.position) <> h.position or coalesce(max(e.position), 0) <> h.position or coalesce(min(e.position), 1) <> 1";
+    let gaps: Vec<Uuid> = sqlx::query_scalar(sql).fetch_all(database).await.unwrap();
+    assert!(gaps.is_empty(), "logs with gaps: {gaps:?}");
+}
+
+/// Every read model of every tenant is what a replay from position 0 makes of it.
+async fn equals_its_replay(app: &App) {
+    let tenants: Vec<Uuid> = sqlx::query_scalar("select tenant_id from event_store.heads").fetch_all(&app.pools.loader).await.unwrap();
+    let projector = crate::harness::projector(app).await;
+    projector.catch_up().await.unwrap();
+    for tenant in tenants.into_iter().map(TenantId) {
+        for name in projections::names() {
+            let (folded, stands) = projections::replay(&projector, tenant, name).await.unwrap();
+            assert_eq!(folded, stands, "{name} of {tenant}");
+        }
+    }
+}

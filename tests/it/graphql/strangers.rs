@@ -1,0 +1,164 @@
+//! No field of the schema says anything about, or does anything to, what belongs to another workspace. The trials are
+//! made from the published schema, so that a new field is tried as soon as there is one.
+
+use super::schema::{Ids, Root, Schema};
+use super::*;
+
+/// What B keeps to itself: it stands in every text of B.
+const SECRET: &str = "zanzibar";
+
+/// Something of each kind in a workspace.
+async fn things(acme: &Acme) -> Ids {
+    let board = acme.board().await;
+    let member = acme.member(BuiltInRole::Operator).await;
+    Ids {
+        pipeline: board.id,
+        item: acme.item(&board).await,
+        beside: {
+            // Where the other one goes to.
+            let beside = acme.item(&board).await;
+            let to = format!("itemId: \"{beside}\", input: {{ toStageId: \"{}\" }}", board.stages[1]);
+            acme.owner.client.run("moveItem", &to, "id").await;
+            beside
+        },
+        stages: board.stages,
+        user: member.id.0,
+        session: session(&acme.app, acme.owner.id).await.0,
+        workspace: acme.id.0,
+    }
+}
+
+fn is_not_found(code: &str) -> bool {
+    code == "NOT_FOUND" || code.ends_with("_NOT_FOUND")
+}
+
+fn trials(schema: &Schema) -> Vec<(Root, Vec<String>)> {
+    let trials = schema.roots().into_iter().map(|root| (root.clone(), schema.id_paths(&root))).filter(|(_, paths)| !paths.is_empty());
+    trials.collect()
+}
+
+/// Each id of each field in turn is B's while the others are one's own, and then all of them are.
+async fn refused(world: &World, a: &Acme, of_b: &Ids, operation: &str) {
+    let schema = Schema::read();
+    let trials: Vec<_> = trials(&schema).into_iter().filter(|(root, _)| root.operation == operation).collect();
+    assert!(trials.len() > 7, "only {} fields take an id", trials.len());
+    let mut found_out = vec![];
+    for (root, paths) in trials {
+        let mine = things(a).await;
+        let before = heads(world).await;
+        for path in &paths {
+            for all in [false, true] {
+                let ids = |at: &str| if all || at == path { of_b.clone() } else { mine.clone() };
+                let document = schema.document(&root, Some(path), &ids);
+                let reply = a.owner.client.ask(&document, json!({})).await;
+                if !is_not_found(&reply.code()) {
+                    found_out.push(format!("{} with {path} of another workspace answers {:?}: {}\n  {document}", root.name, reply.code(), reply.text));
+                }
+                if reply.text.to_lowercase().contains(SECRET) {
+                    found_out.push(format!("{} with {path} of another workspace tells: {}", root.name, reply.text));
+                }
+            }
+        }
+        if heads(world).await != before {
+            found_out.push(format!("{} has written something", root.name));
+        }
+        // That the trial means something: with ids of one's own all is found, and nothing else is wrong.
+        let document = schema.document(&root, paths.last().map(String::as_str), &|_| mine.clone());
+        let reply = a.owner.client.ask(&document, json!({})).await;
+        let code = reply.code();
+        if is_not_found(&code) || ["VALIDATION_ERROR", "FORBIDDEN", "GRAPHQL_VALIDATION_FAILED", "QUERY_TOO_COMPLEX", "INTERNAL"].contains(&code.as_str()) {
+            found_out.push(format!("{} with ids of one's own answers {code}: {}\n  {document}", root.name, reply.text));
+        }
+    }
+    assert!(found_out.is_empty(), "{} findings:\n{}", found_out.len(), found_out.join("\n"));
+}
+
+async fn two_workspaces(world: &World) -> (Acme, Acme, Ids) {
+    let (a, b) = (Acme::new(world, "acme").await, Acme::new(world, SECRET).await);
+    let of_b = things(&b).await;
+    (a, b, of_b)
+}
+
+#[tokio::test]
+async fn no_query_finds_what_belongs_to_another_workspace() {
+    let world = World::new().await;
+    let (a, _b, of_b) = two_workspaces(&world).await;
+    refused(&world, &a, &of_b, "query").await;
+}
+
+#[tokio::test]
+async fn no_mutation_touches_what_belongs_to_another_workspace() {
+    let world = World::new().await;
+    let (a, _b, of_b) = two_workspaces(&world).await;
+    refused(&world, &a, &of_b, "mutation").await;
+}
+
+#[tokio::test]
+async fn node_finds_nothing_of_another_workspace_whatever_its_kind() {
+    let world = World::new().await;
+    let (a, b, of_b) = two_workspaces(&world).await;
+    let membership = b.id.membership(UserId(of_b.user)).0;
+    for id in [of_b.pipeline, of_b.stages[0], of_b.item, of_b.user, of_b.session, of_b.workspace, membership, b.id.entry().0, b.owner.id.0, PLATFORM.0] {
+        for client in [&a.owner.client, &Client { workspace: None, ..a.owner.client.clone() }] {
+            let reply = client.ask("query ($id: ID!) { node(id: $id) { id __typename ... on Member { name } ... on Workspace { slug } } }", json!({ "id": id })).await;
+            assert_eq!((reply.code().as_str(), &reply.body["data"]["node"]), ("NOT_FOUND", &Value::Null), "{}", reply.text);
+            assert!(!reply.text.contains(SECRET), "{}", reply.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_workspace_cannot_be_chosen_and_is_as_if_it_were_not_there() {
+    let world = World::new().await;
+    let (a, b, of_b) = two_workspaces(&world).await;
+    let schema = Schema::read();
+    let nowhere = a.owner.client.in_workspace("nowhere-at-all").ask("{ me { id } }", json!({})).await;
+    let before = heads(&world).await;
+    for root in schema.roots() {
+        let document = schema.document(&root, None, &|_| of_b.clone());
+        for name in [b.slug.clone(), b.id.to_string()] {
+            let reply = a.owner.client.in_workspace(&name).ask(&document, json!({})).await;
+            assert_eq!((reply.status, reply.code().as_str(), reply.body.get("data")), (nowhere.status, "NOT_FOUND", None), "{document}: {}", reply.text);
+            let (said, of_none) = (reply.body["errors"][0]["message"].as_str().unwrap(), nowhere.body["errors"][0]["message"].as_str().unwrap());
+            assert_eq!(said.replace(&name, "nowhere-at-all"), of_none);
+        }
+    }
+    assert_eq!(heads(&world).await, before);
+}
+
+#[tokio::test]
+async fn whoever_does_not_say_who_they_are_gets_nothing_from_any_field() {
+    let world = World::new().await;
+    let (_, b, of_b) = two_workspaces(&world).await;
+    let schema = Schema::read();
+    let before = heads(&world).await;
+    let stranger = Client { token: None, ..b.owner.client.clone() };
+    for root in schema.roots() {
+        let document = schema.document(&root, None, &|_| of_b.clone());
+        for client in [stranger.clone(), Client { workspace: None, ..stranger.clone() }] {
+            let reply = client.ask(&document, json!({})).await;
+            assert_eq!(reply.body["errors"][0]["extensions"]["code"], "UNAUTHENTICATED", "{document}: {}", reply.text);
+            assert!(reply.body["data"][&root.name].is_null() && !reply.text.contains(SECRET), "{document}: {}", reply.text);
+        }
+        let forged = Client { token: Some("eyJhbGciOiJub25lIn0.e30.".to_owned()), ..stranger.clone() };
+        let reply = forged.ask(&document, json!({})).await;
+        assert_eq!((reply.status, reply.code().as_str()), (401, "UNAUTHENTICATED"), "{}", reply.text);
+    }
+    assert_eq!(heads(&world).await, before);
+}
+
+#[tokio::test]
+async fn lists_and_figures_of_a_workspace_show_nothing_of_another() {
+    let world = World::new().await;
+    let (a, _b, _) = two_workspaces(&world).await;
+    things(&a).await;
+    let schema = Schema::read();
+    for root in schema.queries().into_iter().filter(|root| !schema.needs_id(root)) {
+        let document = schema.document(&root, None, &|_| panic!("{} wants no id", root.name));
+        let reply = a.owner.client.ask(&document, json!({})).await;
+        assert!(!reply.text.contains(SECRET), "{document}: {}", reply.text);
+        if root.name != "workspace" {
+            assert_eq!(reply.code(), "", "{document}: {}", reply.text);
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What operators and browsers find beside the API.

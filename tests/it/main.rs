@@ -1,0 +1,13 @@
+//! The one test binary: the program against a real PostgreSQL, from the log up. Every test has a database of its own.
+//! `make test` brings the server; `harness` is what tests stand on.
+#![recursion_limit = "512"]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod accounts;
+mod graphql;
+mod harness;
+mod health;
+mod import;
+mod log;
+mod program;
+mod smoke;
