@@ -3,7 +3,8 @@
 -- commands of a call meet on an aggregate, a name, a limited counter or an idempotency key.
 --
 -- Arrays beginning with c_ have an element for each command, e_ for each event, g_ for each guard and l_ for
--- each claim; *_command is the place of the command, from 1.
+-- each claim; *_command is the place of the command, from 1. What a call brings none of costs it no statement: most
+-- have no keys and no limited claims.
 --
 -- status: 0 written, 1 written before (an event with this command's id stands at the expected place),
 --   2 the key was used for this very command (detail: its outcome), 3 the key was used for another,
@@ -19,100 +20,118 @@ create function event_store.append(
   e_payload text[], e_metadata text[], e_access boolean[],
   g_command int[], g_aggregate text[], g_sequence bigint[],
   -- capacity: the most holders; -1 no bound, -2 release, -3 require none.
-  l_command int[], l_name text[], l_holder text[], l_capacity int[]
-) returns table (command int, status int, detail text, first_position bigint, recorded_at timestamptz)
+  l_command int[], l_name text[], l_holder text[], l_capacity int[],
+  -- For each command; detail is null where no command has any.
+  out status int[], out detail text[], out first_position bigint[]
+)
   language plpgsql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 declare
   v_now timestamptz := clock_timestamp();
-  v_status int[];
-  v_detail text[];
-  v_first bigint[];
   v_at timestamptz[];
+  -- By command: what its key says, with the outcome kept under it.
+  v_kept int[];
+  v_outcome text[];
+  -- Commands: those a guard of which has moved, and those a claim of which is refused, with the claim's name.
+  v_moved int[];
+  v_refused int[];
+  v_name text[];
 begin
-  -- A log begins with its first event.
-  insert into event_store.heads (tenant_id)
-    select distinct t.tenant from unnest(c_tenant) as t (tenant)
-    where not exists (select from event_store.heads h where h.tenant_id = t.tenant)
-    order by t.tenant
-    on conflict do nothing;
+  loop
+    -- A statement of its own: what follows sees everything that was committed before the lock was got.
+    perform from event_store.heads h where h.tenant_id = any (c_tenant) order by h.tenant_id for update;
 
-  -- A statement of its own: what follows sees everything that was committed before the lock was got.
-  perform from event_store.heads h where h.tenant_id = any (c_tenant) order by h.tenant_id for update;
+    if cardinality(array_remove(c_key, null)) > 0 then
+      select array_agg(case when kept.key is null then null when kept.fingerprint = c.fingerprint then 2 else 3 end order by c.n),
+          array_agg(kept.outcome order by c.n)
+        into v_kept, v_outcome
+        from unnest(c_tenant, c_actor, c_key, c_fingerprint) with ordinality as c (tenant, actor, key, fingerprint, n)
+        left join event_store.idempotency kept
+          on kept.tenant_id = c.tenant and kept.actor = c.actor and kept.key = c.key and (kept.expires_at is null or kept.expires_at > v_now);
+    end if;
 
-  -- Streams are dense and never shrink: reading from the expected sequence on finds it alone, or what has come since.
-  with checked as (
-    select
-      c.n, c.tenant, c.events, h.position, greatest(v_now, h.recorded_at) as at, refused.name,
-      case when c.key is not null then (
-        select kept.outcome from event_store.idempotency kept
-        where kept.tenant_id = c.tenant and kept.actor = c.actor and kept.key = c.key and (kept.expires_at is null or kept.expires_at > v_now)
-      ) end as outcome,
-      case
-        when c.key is not null and (
-          select true from event_store.idempotency kept
-          where kept.tenant_id = c.tenant and kept.actor = c.actor and kept.key = c.key and (kept.expires_at is null or kept.expires_at > v_now)
-        ) then case when (
-          select kept.fingerprint from event_store.idempotency kept
-          where kept.tenant_id = c.tenant and kept.actor = c.actor and kept.key = c.key
-        ) = c.fingerprint then 2 else 3 end
-        when s.sequence <> c.expected then
-          case when (
-            select e.metadata ->> 'command_id' from event_store.events e
-            where e.aggregate_id = c.aggregate and e.sequence = c.expected + 1 and e.tenant_id = c.tenant
-          ) = c.id then 1 else 5 end
-        when h.access_position > c.fence then 4
-        when guard.command is not null then 6
-        when refused.command is not null then 7
-        else 0
-      end as status
-    from unnest(c_tenant, c_aggregate, c_expected, c_events, c_id, c_fence, c_actor, c_key, c_fingerprint)
-      with ordinality as c (tenant, aggregate, expected, events, id, fence, actor, key, fingerprint, n)
-    join event_store.heads h on h.tenant_id = c.tenant
-    cross join lateral (
-      select coalesce(max(e.sequence), 0) as sequence from event_store.events e
-      where e.aggregate_id = c.aggregate and e.sequence >= c.expected and e.tenant_id = c.tenant
-    ) s
-    left join (
-      select distinct g.command
-      from unnest(g_command, g_aggregate, g_sequence) as g (command, aggregate, sequence)
-      where g.sequence <> coalesce((
-        select max(e.sequence) from event_store.events e
-        where e.aggregate_id = g.aggregate and e.sequence >= g.sequence and e.tenant_id = c_tenant[g.command]
-      ), 0)
-    ) guard on guard.command = c.n
-    left join (
-      select l.command, min(l.name) as name
-      from unnest(l_command, l_name, l_holder, l_capacity) as l (command, name, holder, capacity)
-      where l.capacity not in (-1, -2) and case l.capacity when -3 then 1 else l.capacity end <= (
-        select count(*) from event_store.claims held
-        where held.tenant_id = c_tenant[l.command] and held.name = l.name and (held.holder <> l.holder or l.capacity = -3)
-      )
-      group by l.command
-    ) refused on refused.command = c.n
-  ), placed as (
-    select
-      n, checked.status, at, coalesce(outcome, name) as detail,
-      position + 1 + coalesce(sum(case when checked.status = 0 then events else 0 end)
-        over (partition by tenant order by n rows between unbounded preceding and 1 preceding), 0) as first
-    from checked
-  )
-  select array_agg(p.status), array_agg(p.detail), array_agg(p.first), array_agg(p.at)
-    into v_status, v_detail, v_first, v_at
-    from (select placed.status, placed.detail, placed.first, placed.at from placed order by placed.n) p;
+    -- Streams are dense and never shrink: reading from the expected sequence on finds it alone, or what has come since.
+    if cardinality(g_command) > 0 then
+      select array_agg(g.command) into v_moved
+        from unnest(g_command, g_aggregate, g_sequence) as g (command, aggregate, sequence)
+        where g.sequence <> coalesce((
+          select max(e.sequence) from event_store.events e
+          where e.aggregate_id = g.aggregate and e.sequence >= g.sequence and e.tenant_id = c_tenant[g.command]
+        ), 0);
+    end if;
+
+    if 0 <= any (l_capacity) or -3 = any (l_capacity) then
+      select array_agg(l.command), array_agg(l.name) into v_refused, v_name
+        from (
+          select l.command, min(l.name) as name
+          from unnest(l_command, l_name, l_holder, l_capacity) as l (command, name, holder, capacity)
+          where l.capacity not in (-1, -2) and case l.capacity when -3 then 1 else l.capacity end <= (
+            select count(*) from event_store.claims held
+            where held.tenant_id = c_tenant[l.command] and held.name = l.name and (held.holder <> l.holder or l.capacity = -3)
+          )
+          group by l.command
+        ) l;
+    end if;
+
+    with checked as (
+      select
+        c.n, c.tenant, c.events, h.position, greatest(v_now, h.recorded_at) as at,
+        case
+          when v_kept[c.n] is not null then v_kept[c.n]
+          when s.sequence <> c.expected then
+            case when (
+              select e.metadata ->> 'command_id' from event_store.events e
+              where e.aggregate_id = c.aggregate and e.sequence = c.expected + 1 and e.tenant_id = c.tenant
+            ) = c.id then 1 else 5 end
+          when h.access_position > c.fence then 4
+          when c.n = any (v_moved) then 6
+          when c.n = any (v_refused) then 7
+          else 0
+        end as status
+      from unnest(c_tenant, c_aggregate, c_expected, c_events, c_id, c_fence)
+        with ordinality as c (tenant, aggregate, expected, events, id, fence, n)
+      join event_store.heads h on h.tenant_id = c.tenant
+      cross join lateral (
+        select coalesce(max(e.sequence), 0) as sequence from event_store.events e
+        where e.aggregate_id = c.aggregate and e.sequence >= c.expected and e.tenant_id = c.tenant
+      ) s
+    ), placed as (
+      select
+        n, checked.status, at,
+        position + 1 + coalesce(sum(case when checked.status = 0 then events else 0 end)
+          over (partition by tenant order by n rows between unbounded preceding and 1 preceding), 0) as first
+      from checked
+    )
+    select array_agg(p.status), array_agg(p.first), array_agg(p.at)
+      into append.status, append.first_position, v_at
+      from (select placed.status, placed.first, placed.at from placed order by placed.n) p;
+
+    exit when coalesce(cardinality(append.status), 0) >= coalesce(cardinality(c_tenant), 0);
+    -- A log begins with its first event: then its head is made, locked, and everything looked at again.
+    insert into event_store.heads (tenant_id)
+      select distinct t.tenant from unnest(c_tenant) as t (tenant) order by t.tenant
+      on conflict do nothing;
+  end loop;
+
+  if v_outcome is not null or v_refused is not null then
+    select array_agg(case append.status[n] when 2 then v_outcome[n] when 7 then v_name[array_position(v_refused, n)] end order by n)
+      into append.detail
+      from generate_subscripts(append.status, 1) as n;
+  end if;
 
   with written as (
     insert into event_store.events as e (
       tenant_id, position, sequence, recorded_at, access, aggregate_type, aggregate_id, event_type, event_version, payload, metadata
     )
     select
-      h.tenant_id, v_first[n.command] + n.index, c_expected[n.command] + n.index + 1, greatest(v_now, h.recorded_at), n.access,
+      h.tenant_id, append.first_position[n.command] + n.index, c_expected[n.command] + n.index + 1, greatest(v_now, h.recorded_at), n.access,
       n.type, n.aggregate, n.event, n.version, n.payload::json, n.metadata::json
     from unnest(e_command, e_index, e_tenant, e_type, e_aggregate, e_event, e_version, e_payload, e_metadata, e_access)
       as n (command, index, tenant, type, aggregate, event, version, payload, metadata, access)
     join event_store.heads h on h.tenant_id = n.tenant
-    where v_status[n.command] = 0
+    where append.status[n.command] = 0
     returning e.tenant_id, e.position, e.access, e.recorded_at
   )
   update event_store.heads h
@@ -123,38 +142,37 @@ begin
     ) w
     where h.tenant_id = w.tenant_id;
 
-  if cardinality(l_command) > 0 then
+  if -2 = any (l_capacity) then
     delete from event_store.claims held
       using unnest(l_command, l_name, l_holder, l_capacity) as l (command, name, holder, capacity)
-      where l.capacity = -2 and v_status[l.command] = 0
+      where l.capacity = -2 and append.status[l.command] = 0
         and held.tenant_id = c_tenant[l.command] and held.name = l.name and held.holder = l.holder;
+  end if;
+  if -1 <= any (l_capacity) then
     -- Nobody else writes these logs' claims now, and a call takes none twice: no need of ON CONFLICT, which writes more.
     insert into event_store.claims (tenant_id, name, holder)
       select c_tenant[l.command], l.name, l.holder
       from unnest(l_command, l_name, l_holder, l_capacity) as l (command, name, holder, capacity)
-      where l.capacity >= -1 and v_status[l.command] = 0
+      where l.capacity >= -1 and append.status[l.command] = 0
         and (
           select count(*) from event_store.claims held
           where held.tenant_id = c_tenant[l.command] and held.name = l.name and held.holder = l.holder
         ) = 0;
   end if;
 
-  if exists (select from unnest(c_key) as k (key) where k.key is not null) then
+  if cardinality(array_remove(c_key, null)) > 0 then
     delete from event_store.idempotency old
       using unnest(c_tenant, c_actor, c_key) with ordinality as c (tenant, actor, key, n)
-      where v_status[c.n] = 0 and old.tenant_id = c.tenant and old.actor = c.actor and old.key = c.key;
+      where append.status[c.n] = 0 and old.tenant_id = c.tenant and old.actor = c.actor and old.key = c.key;
     insert into event_store.idempotency (tenant_id, actor, key, fingerprint, outcome, expires_at)
       select
         c.tenant, c.actor, c.key, c.fingerprint,
-        json_build_object('aggregate_id', c.aggregate, 'first_position', v_first[c.n], 'events', c.events, 'sequence', c.expected + c.events)::text,
+        json_build_object('aggregate_id', c.aggregate, 'first_position', append.first_position[c.n], 'events', c.events, 'sequence', c.expected + c.events)::text,
         c.expires
       from unnest(c_tenant, c_aggregate, c_expected, c_events, c_actor, c_key, c_fingerprint, c_expires)
         with ordinality as c (tenant, aggregate, expected, events, actor, key, fingerprint, expires, n)
-      where c.key is not null and v_status[c.n] = 0;
+      where c.key is not null and append.status[c.n] = 0;
   end if;
-
-  return query
-    select n::int, v_status[n], v_detail[n], v_first[n], v_at[n] from generate_subscripts(v_status, 1) as n;
 end
 $$;
 

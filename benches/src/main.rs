@@ -1,9 +1,6 @@
 //! `bench`: commands per second of Annals, beside bare INSERTs and stock postgres-es on the same server in the same
 //! run. It works in a database of its own, which it removes, and stops by itself.
 
-#[global_allocator]
-static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 mod annals;
 mod machine;
 mod measure;
@@ -24,6 +21,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// As in the program `annals`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many clients the yardstick has, and how many connections postgres-es.
 const CLIENTS: usize = 64;

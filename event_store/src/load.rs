@@ -84,7 +84,7 @@ impl Loader {
             return Err(LoadError::Foreign);
         }
         if events.is_empty() {
-            self.untaken(tenant, id).await?;
+            self.untaken(tenant, id, D::TYPE).await?;
         }
         let loaded = self.fold::<D>(tenant, events).await?;
         if loaded.sequence > 0 {
@@ -102,16 +102,17 @@ impl Loader {
     }
 
     /// postgres-es asks by type: what it does not find may still be something else, under whose id nothing is made.
-    async fn untaken(&self, tenant: TenantId, id: Uuid) -> Result<(), LoadError> {
-        let holder: Option<Uuid> = sqlx::query_scalar("select tenant_id from event_store.events where aggregate_id = $1 limit 1")
+    async fn untaken(&self, tenant: TenantId, id: Uuid, aggregate_type: &str) -> Result<(), LoadError> {
+        let holder: Option<(Uuid, String)> = sqlx::query_as("select tenant_id, aggregate_type from event_store.events where aggregate_id = $1 limit 1")
             .bind(id.to_string())
             .fetch_optional(&self.pool)
             .await
             .map_err(StoreError::from)?;
         match holder {
-            None => Ok(()),
-            Some(holder) if holder == tenant.0 => Err(LoadError::OtherType),
-            Some(_) => Err(LoadError::Foreign),
+            Some((holder, _)) if holder != tenant.0 => Err(LoadError::Foreign),
+            Some((_, other)) if other != aggregate_type => Err(LoadError::OtherType),
+            // Nothing, or what has just been made and is found by the next attempt.
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -2,21 +2,20 @@
 
 use super::{Append, ClaimStep, Verdict};
 use crate::error::StoreError;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use sqlx::Row;
 
-const APPEND: &str = "select command, status, detail, first_position from event_store.append(\
+const APPEND: &str = "select status, detail, first_position from event_store.append(\
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
 
 /// Appends a batch in one autocommitted call. Verdicts come in the order of the batch.
 pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> Result<Vec<Verdict>, sqlx::Error> {
     let commands = || batch.iter().zip(1_i32..);
-    let key = |append: &'_ Append| append.key.clone();
     let events = || commands().flat_map(|(append, n)| append.events.iter().zip(0_i32..).map(move |(event, index)| (append, n, event, index)));
     let guards = || commands().flat_map(|(append, n)| append.guards.iter().map(move |guard| (n, guard)));
     let claims = || commands().flat_map(|(append, n)| append.claims.iter().map(move |claim| (n, claim)));
 
-    let rows = sqlx::query(APPEND)
+    let row = sqlx::query(APPEND)
         .bind(batch.first().map(|append| append.tenant.0))
         .bind(batch.iter().map(|append| append.tenant.0).collect::<Vec<_>>())
         .bind(batch.iter().map(|append| append.aggregate_id.to_string()).collect::<Vec<_>>())
@@ -24,10 +23,10 @@ pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> 
         .bind(batch.iter().map(|append| i32::try_from(append.events.len()).unwrap_or(i32::MAX)).collect::<Vec<_>>())
         .bind(batch.iter().map(|append| append.command_id.to_string()).collect::<Vec<_>>())
         .bind(batch.iter().map(|append| append.fence).collect::<Vec<_>>())
-        .bind(batch.iter().map(|append| key(append).map(|key| key.actor)).collect::<Vec<_>>())
-        .bind(batch.iter().map(|append| key(append).map(|key| key.key)).collect::<Vec<_>>())
-        .bind(batch.iter().map(|append| key(append).map(|key| key.fingerprint)).collect::<Vec<_>>())
-        .bind(batch.iter().map(|append| key(append).and_then(|key| key.expires_at)).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.key.as_ref().map(|key| key.actor.as_str())).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.key.as_ref().map(|key| key.key.as_str())).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.key.as_ref().map(|key| key.fingerprint.as_slice())).collect::<Vec<_>>())
+        .bind(batch.iter().map(|append| append.key.as_ref().and_then(|key| key.expires_at)).collect::<Vec<_>>())
         .bind(events().map(|(_, n, _, _)| n).collect::<Vec<_>>())
         .bind(events().map(|(_, _, _, index)| index).collect::<Vec<_>>())
         .bind(events().map(|(append, ..)| append.tenant.0).collect::<Vec<_>>())
@@ -45,16 +44,17 @@ pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> 
         .bind(claims().map(|(_, claim)| claim.name.as_str()).collect::<Vec<_>>())
         .bind(claims().map(|(_, claim)| claim.holder.as_str()).collect::<Vec<_>>())
         .bind(claims().map(|(_, claim)| capacity(claim.step)).collect::<Vec<_>>())
-        .fetch_all(connection)
+        .fetch_one(connection)
         .await?;
 
-    let mut verdicts = vec![None; batch.len()];
-    for row in &rows {
-        let command: i32 = row.try_get("command")?;
-        let place = usize::try_from(command - 1).ok().and_then(|n| verdicts.get_mut(n));
-        *place.ok_or_else(|| unexpected("a command that was not asked"))? = Some(verdict(row)?);
+    let statuses: Vec<i32> = row.try_get("status")?;
+    let details: Option<Vec<Option<String>>> = row.try_get("detail")?;
+    let positions: Vec<i64> = row.try_get("first_position")?;
+    if statuses.len() != batch.len() || positions.len() != batch.len() {
+        return Err(unexpected("another number of verdicts than there were commands"));
     }
-    verdicts.into_iter().map(|verdict| verdict.ok_or_else(|| unexpected("no verdict for a command"))).collect()
+    let mut details = details.unwrap_or_default().into_iter();
+    statuses.into_iter().zip(positions).map(|(status, position)| verdict(status, position, details.next().flatten())).collect()
 }
 
 /// How the function is told what to do with a claim.
@@ -67,17 +67,16 @@ fn capacity(step: ClaimStep) -> i32 {
     }
 }
 
-fn verdict(row: &PgRow) -> Result<Verdict, sqlx::Error> {
-    let detail = || row.try_get::<Option<String>, _>("detail").map(Option::unwrap_or_default);
-    Ok(match row.try_get::<i32, _>("status")? {
-        0 => Verdict::Written { first_position: row.try_get("first_position")? },
+fn verdict(status: i32, first_position: i64, detail: Option<String>) -> Result<Verdict, sqlx::Error> {
+    Ok(match status {
+        0 => Verdict::Written { first_position },
         1 => Verdict::WrittenBefore,
-        2 => Verdict::KeyUsed { outcome: detail()? },
+        2 => Verdict::KeyUsed { outcome: detail.unwrap_or_default() },
         3 => Verdict::KeyMisused,
         4 => Verdict::AccessMoved,
         5 => Verdict::StreamMoved,
         6 => Verdict::GuardMoved,
-        7 => Verdict::ClaimRefused { name: detail()? },
+        7 => Verdict::ClaimRefused { name: detail.unwrap_or_default() },
         other => return Err(unexpected(&format!("the unknown status {other}"))),
     })
 }

@@ -16,21 +16,34 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[graphql(name = "ItemHistoryKind")]
-#[allow(missing_docs, reason = "the words say it")]
 pub enum HistoryKind {
+    /// It came to be.
     Created,
+    /// What is said of it changed.
     Updated,
+    /// It went to another stage of its pipeline.
     Moved,
+    /// It got another place in its stage.
     Reordered,
+    /// It reached a terminal stage.
     Completed,
+    /// It left a terminal stage.
     Reopened,
+    /// Something was done to it without moving it.
     Activity,
+    /// It went to another pipeline.
     Transferred,
+    /// It became somebody's to do.
     Assigned,
+    /// It became nobody's to do.
     Unassigned,
+    /// It got a tag.
     Tagged,
+    /// It lost a tag.
     Untagged,
+    /// It was deleted.
     Deleted,
+    /// It was brought back.
     Restored,
 }
 

@@ -76,6 +76,11 @@ impl Client {
         reply.body["data"].clone()
     }
 
+    /// As [`Client::get`], for many at once.
+    async fn get_owned(self, query: String) -> Value {
+        self.get(&query, json!({})).await
+    }
+
     /// Runs one mutation, `arguments` as GraphQL; answers its payload, which has an entity.
     async fn run(&self, mutation: &str, arguments: &str, entity: &str) -> Value {
         let reply = self.mutate(mutation, arguments, entity).await;
@@ -162,6 +167,7 @@ struct Acme {
     app: App,
     url: String,
     mark: String,
+    people: String,
     slug: String,
     id: WorkspaceId,
     owner: Person,
@@ -169,11 +175,16 @@ struct Acme {
 
 impl Acme {
     async fn new(world: &World, mark: &str) -> Self {
-        Self::at(&world.app, &world.http(), mark).await
+        Self::at(&world.app, &world.http(), mark, mark).await
     }
 
-    async fn at(app: &App, url: &str, mark: &str) -> Self {
-        let mut owner = person(app, url, mark).await;
+    /// One whose people are marked otherwise than it is itself.
+    async fn with_people(world: &World, mark: &str, people: &str) -> Self {
+        Self::at(&world.app, &world.http(), mark, people).await
+    }
+
+    async fn at(app: &App, url: &str, mark: &str, people: &str) -> Self {
+        let mut owner = person(app, url, people).await;
         let (id, slug): (WorkspaceId, _) = (clock::new_id(), format!("{mark}-inc"));
         let team = NewTeam {
             id,
@@ -183,7 +194,7 @@ impl Acme {
         };
         accounts::create_team_workspace(app, &Origin::new(), owner.id, team).await.unwrap();
         owner.client = owner.client.in_workspace(&slug);
-        Self { app: app.clone(), url: url.to_owned(), mark: mark.to_owned(), slug, id, owner }
+        Self { app: app.clone(), url: url.to_owned(), mark: mark.to_owned(), people: people.to_owned(), slug, id, owner }
     }
 
     fn tenant(&self) -> TenantId {
@@ -192,7 +203,7 @@ impl Acme {
 
     /// A new member, in the workspace.
     async fn member(&self, role: BuiltInRole) -> Person {
-        let mut person = person(&self.app, &self.url, &self.mark).await;
+        let mut person = person(&self.app, &self.url, &self.people).await;
         let (origin, owner) = (Origin::new(), Some(self.owner.id));
         accounts::add_member(&self.app, &DEMO, &origin, owner, self.id, person.id, vec![role], MemberSource::Provisioned).await.unwrap();
         person.client = person.client.in_workspace(&self.slug);
@@ -252,7 +263,12 @@ async fn is_dense(database: &mut sqlx::PgConnection) {
 async fn equals_its_replay(app: &App) {
     let tenants: Vec<Uuid> = sqlx::query_scalar("select tenant_id from event_store.heads").fetch_all(&app.pools.loader).await.unwrap();
     let projector = crate::harness::projector(app).await;
-    projector.catch_up().await.unwrap();
+    let behind = "select count(*) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where h.position > coalesce(c.position, 0)";
+    crate::harness::eventually("the projector to have caught up", || async {
+        projector.catch_up().await.unwrap();
+        (sqlx::query_scalar::<_, i64>(behind).fetch_one(&app.pools.worker).await.unwrap() == 0).then_some(())
+    })
+    .await;
     for tenant in tenants.into_iter().map(TenantId) {
         for name in projections::names() {
             let (folded, stands) = projections::replay(&projector, tenant, name).await.unwrap();

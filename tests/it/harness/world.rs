@@ -85,15 +85,7 @@ impl World {
 
     /// Proves from the log alone that nothing in it should not be there: see [`super::audit`].
     pub(crate) async fn audit(&self) {
-        let admin = PgPoolOptions::new().max_connections(3).connect_lazy_with(self.database.options());
-        let process = Process {
-            pools: self.app.pools.clone(),
-            commands: Arc::clone(&self.app.commands),
-            wake: self.app.wake.clone(),
-            reader: Reader::new(self.app.pools.worker.clone(), self.app.commands.vault()),
-        };
-        prove(&admin, &process).await;
-        admin.close().await;
+        audited(&self.app, &self.database.options()).await;
     }
 
     /// A projector of this process' own.
@@ -134,4 +126,17 @@ pub(crate) async fn serve(database: &PgConnectOptions, options: Options) -> Runn
 pub(crate) async fn projector(app: &App) -> Projector {
     let config = ProjectorConfig { retry: Duration::from_millis(50), poll: Duration::from_millis(200), ..ProjectorConfig::default() };
     Projector::new(&app.pools, app.commands.vault(), &app.wake, &app.freshness, config).await.unwrap()
+}
+
+/// As [`World::audit`], of a process whose database has this superuser's way in.
+pub(crate) async fn audited(app: &App, database: &PgConnectOptions) {
+    let admin = PgPoolOptions::new().max_connections(3).connect_lazy_with(database.clone());
+    let process = Process {
+        pools: app.pools.clone(),
+        commands: Arc::clone(&app.commands),
+        wake: app.wake.clone(),
+        reader: Reader::new(app.pools.worker.clone(), app.commands.vault()),
+    };
+    prove(&admin, &process).await;
+    admin.close().await;
 }

@@ -2,7 +2,7 @@
 
 use super::entities::{Item, Pipeline};
 use crate::error::ApiError;
-use crate::graphql::connection::{Connection, page_args};
+use crate::graphql::connection::{Connection, cost, page_args};
 use crate::graphql::payload::Entity;
 use crate::graphql::viewer::Viewer;
 use crate::graphql::workspace::Member;
@@ -19,22 +19,22 @@ pub(crate) struct PipelineQuery;
 #[Object]
 impl PipelineQuery {
     /// A pipeline, deleted ones too.
-    async fn pipeline(&self, ctx: &Context<'_>, id: NodeId<PipelineId>) -> Option<Result<Pipeline>> {
+    async fn pipeline(&self, ctx: &Context<'_>, #[graphql(desc = "The id.")] id: NodeId<PipelineId>) -> Option<Result<Pipeline>> {
         Some(pipeline(ctx, id.0).await)
     }
 
     /// The pipelines of the workspace.
-    #[graphql(complexity = "first.or(last).unwrap_or(20).max(0) as usize * child_complexity")]
+    #[graphql(complexity = "cost(first, last) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
     async fn pipelines(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default)] filter: PipelineFilter,
-        #[graphql(default)] order_by: PipelineOrder,
-        first: Option<i32>,
-        after: Option<String>,
-        last: Option<i32>,
-        before: Option<String>,
+        #[graphql(desc = "Which ones.", default)] filter: PipelineFilter,
+        #[graphql(desc = "In which order.", default)] order_by: PipelineOrder,
+        #[graphql(desc = "So many from the start, 1 to 100; 20 unless given.")] first: Option<i32>,
+        #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Those before this cursor.")] before: Option<String>,
     ) -> Option<Result<Connection<Pipeline>>> {
         let list = async {
             let viewer = Viewer::get(ctx)?;
@@ -50,12 +50,12 @@ impl PipelineQuery {
     }
 
     /// A pipeline as a board: ask it for its stages and these for their items.
-    async fn pipeline_board(&self, ctx: &Context<'_>, id: NodeId<PipelineId>) -> Option<Result<Pipeline>> {
+    async fn pipeline_board(&self, ctx: &Context<'_>, #[graphql(desc = "The id.")] id: NodeId<PipelineId>) -> Option<Result<Pipeline>> {
         Some(pipeline(ctx, id.0).await)
     }
 
     /// An item, deleted ones too.
-    async fn pipeline_item(&self, ctx: &Context<'_>, id: NodeId<ItemId>) -> Option<Result<Item>> {
+    async fn pipeline_item(&self, ctx: &Context<'_>, #[graphql(desc = "The id.")] id: NodeId<ItemId>) -> Option<Result<Item>> {
         let find = async {
             let viewer = Viewer::get(ctx)?;
             let owner = viewer.may(PIPELINE_ITEMS_READ)?.owner();
@@ -68,17 +68,17 @@ impl PipelineQuery {
     }
 
     /// The items of the workspace.
-    #[graphql(complexity = "first.or(last).unwrap_or(20).max(0) as usize * child_complexity")]
+    #[graphql(complexity = "cost(first, last) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the arguments of a connection")]
     async fn pipeline_items(
         &self,
         ctx: &Context<'_>,
-        #[graphql(default)] filter: ItemFilter,
-        #[graphql(default)] order_by: ItemOrder,
-        first: Option<i32>,
-        after: Option<String>,
-        last: Option<i32>,
-        before: Option<String>,
+        #[graphql(desc = "Which ones.", default)] filter: ItemFilter,
+        #[graphql(desc = "In which order.", default)] order_by: ItemOrder,
+        #[graphql(desc = "So many from the start, 1 to 100; 20 unless given.")] first: Option<i32>,
+        #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Those before this cursor.")] before: Option<String>,
     ) -> Option<Result<Connection<Item>>> {
         let list = async {
             let viewer = Viewer::get(ctx)?;
@@ -97,15 +97,15 @@ impl PipelineQuery {
     }
 
     /// What happened to an item, in the order of the log.
-    #[graphql(complexity = "first.or(last).unwrap_or(20).max(0) as usize * child_complexity")]
+    #[graphql(complexity = "cost(first, last) * child_complexity")]
     async fn item_history(
         &self,
         ctx: &Context<'_>,
-        item_id: NodeId<ItemId>,
-        first: Option<i32>,
-        after: Option<String>,
-        last: Option<i32>,
-        before: Option<String>,
+        #[graphql(desc = "The item.")] item_id: NodeId<ItemId>,
+        #[graphql(desc = "So many from the start, 1 to 100; 20 unless given.")] first: Option<i32>,
+        #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Those before this cursor.")] before: Option<String>,
     ) -> Option<Result<Connection<ItemHistory>>> {
         let list = async {
             let viewer = Viewer::get(ctx)?;
@@ -121,7 +121,7 @@ impl PipelineQuery {
 
     /// How long items stood in each stage of a pipeline, in the order of the board.
     #[graphql(complexity = "10 * child_complexity")]
-    async fn time_in_stage(&self, ctx: &Context<'_>, pipeline_id: NodeId<PipelineId>) -> Option<Result<Vec<rows::StageTime>>> {
+    async fn time_in_stage(&self, ctx: &Context<'_>, #[graphql(desc = "The pipeline.")] pipeline_id: NodeId<PipelineId>) -> Option<Result<Vec<rows::StageTime>>> {
         let times = async {
             let viewer = Viewer::get(ctx)?;
             all_items(viewer)?;
@@ -139,8 +139,8 @@ impl PipelineQuery {
     async fn items_by_assignee(
         &self,
         ctx: &Context<'_>,
-        pipeline_id: Option<NodeId<PipelineId>>,
-        #[graphql(default)] include_completed: bool,
+        #[graphql(desc = "The pipeline.")] pipeline_id: Option<NodeId<PipelineId>>,
+        #[graphql(desc = "Completed items too.", default)] include_completed: bool,
     ) -> Option<Result<Vec<AssigneeCount>>> {
         let counts = async {
             let viewer = Viewer::get(ctx)?;
