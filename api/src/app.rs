@@ -34,7 +34,7 @@ impl App {
         let access = AccessCache::new(pools.loader.clone(), 20_000);
         let commands = Arc::new(Commands::new(&pools, vault, access, &wake, config));
         Self {
-            freshness: Freshness::new(pools.worker.clone(), &wake),
+            freshness: Freshness::new(pools.worker.clone()),
             tokens: Tokens::new(master),
             passwords: Passwords::default(),
             commands,

@@ -1,7 +1,6 @@
 //! How far read models have come, and waiting until they have come far enough.
 
 use domain::TenantId;
-use event_store::Wake;
 use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +29,7 @@ pub struct Freshness {
 impl Freshness {
     /// Progress as the tables behind this pool tell it.
     #[must_use]
-    pub fn new(pool: PgPool, _wake: &Wake) -> Self {
+    pub fn new(pool: PgPool) -> Self {
         Self { pool, news: Arc::default(), reached: Arc::default() }
     }
 

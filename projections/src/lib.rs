@@ -22,5 +22,5 @@ pub use model::{Common, ERASED, ReadModel, Stored};
 pub use node_id::NodeId;
 pub use projector::{ProjectError, Projector, ProjectorConfig};
 pub use rebuild::{RebuildError, RebuildProgress, rebuild, replay};
-pub use registry::{mismatches, names};
+pub use registry::{Models, mismatches, names};
 pub use scalars::{Date, JsonText, Position};

@@ -3,7 +3,7 @@
 //! else goes on.
 
 use crate::freshness::Freshness;
-use crate::registry::{model, models};
+use crate::registry::Models;
 use crate::troubles::Troubles;
 use crate::table::{Changes, FoldError, Model, Table};
 use chrono::{DateTime, Utc};
@@ -95,6 +95,7 @@ pub struct Projector {
     freshness: Freshness,
     wake: Wake,
     config: ProjectorConfig,
+    models: Models,
     tables: Arc<HashMap<&'static str, Table>>,
     troubles: Arc<Troubles>,
 }
@@ -106,13 +107,21 @@ impl std::fmt::Debug for Projector {
 }
 
 impl Projector {
-    /// A projector that knows its tables.
+    /// A projector of all read models of the house.
     ///
     /// # Errors
     /// The database, or tables of a newer program.
     pub async fn new(pools: &Pools, vault: &Vault, wake: &Wake, freshness: &Freshness, config: ProjectorConfig) -> Result<Self, ProjectError> {
+        Self::of(Models::house(), pools, vault, wake, freshness, config).await
+    }
+
+    /// A projector of these read models.
+    ///
+    /// # Errors
+    /// The database, or tables of a newer program.
+    pub async fn of(models: Models, pools: &Pools, vault: &Vault, wake: &Wake, freshness: &Freshness, config: ProjectorConfig) -> Result<Self, ProjectError> {
         let mut tables = HashMap::new();
-        for model in models() {
+        for model in models.iter() {
             tables.insert(model.table(), Table::describe(&pools.worker, model.table()).await?);
         }
         let projector = Self {
@@ -121,6 +130,7 @@ impl Projector {
             freshness: freshness.clone(),
             wake: wake.clone(),
             config,
+            models,
             tables: Arc::new(tables),
             troubles: Arc::default(),
         };
@@ -132,7 +142,7 @@ impl Projector {
     async fn check_versions(&self) -> Result<(), ProjectError> {
         let known: HashMap<String, i32> =
             sqlx::query_as("select read_model, version from read_models.versions").fetch_all(&self.pool).await?.into_iter().collect();
-        for model in models() {
+        for model in self.models.iter() {
             match known.get(model.table()) {
                 Some(found) if *found > model.version() => {
                     return Err(ProjectError::Newer { read_model: model.table(), found: *found, known: model.version() });
@@ -265,9 +275,9 @@ impl Projector {
         }
         let parked = parked(&mut transaction, tenants).await?;
         let mut parking = Vec::new();
-        for model in models() {
+        for model in self.models.iter() {
             let mine = stretches.iter().filter(|(tenant, _)| !parked.contains(&(tenant.0, model.table().to_owned()))).map(|(tenant, stretch)| (*tenant, stretch));
-            self.apply(&mut transaction, model.as_ref(), mine.collect(), careful, &mut parking).await?;
+            self.apply(&mut transaction, model, mine.collect(), careful, &mut parking).await?;
         }
         for parking in &parking {
             self.park(&mut transaction, parking).await?;
@@ -391,7 +401,7 @@ impl Projector {
                 .fetch_all(&self.pool)
                 .await?;
         for (tenant, read_model, _) in due {
-            let Some(model) = model(&read_model) else { continue };
+            let Some(model) = self.models.named(&read_model) else { continue };
             self.retry(TenantId(tenant), model).await?;
         }
         Ok(())
@@ -437,6 +447,10 @@ impl Projector {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) fn models(&self) -> &Models {
+        &self.models
     }
 
     pub(crate) fn freshness(&self) -> &Freshness {

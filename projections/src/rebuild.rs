@@ -2,7 +2,7 @@
 //! the old rows until the new ones are all there.
 
 use crate::projector::{ProjectError, Projector, Stretch, lock_checkpoints};
-use crate::registry::{model, models};
+use crate::registry::Models;
 use crate::table::{Changes, Model, Table};
 use domain::{Recorded, TenantId};
 use event_store::Span;
@@ -69,11 +69,10 @@ impl RebuildProgress {
 pub async fn rebuild(projector: &Projector, names: &[String], progress: &mut (dyn FnMut(&RebuildProgress) + Send)) -> Result<(), RebuildError> {
     let mut wanted = Vec::new();
     for name in names {
-        let model = model(name).ok_or_else(|| RebuildError::Unknown { name: name.clone(), known: crate::names().join(", ") })?;
-        wanted.push(model.table());
+        wanted.push(named(projector.models(), name)?.table());
     }
     if wanted.is_empty() {
-        wanted = crate::names();
+        wanted = projector.models().names();
     }
     Ok(projector.rebuild(&wanted, progress).await?)
 }
@@ -84,11 +83,15 @@ pub async fn rebuild(projector: &Projector, names: &[String], progress: &mut (dy
 /// # Errors
 /// An unknown name, the database, or a fold that fails.
 pub async fn replay(projector: &Projector, tenant: TenantId, name: &str) -> Result<(BTreeMap<String, Value>, BTreeMap<String, Value>), RebuildError> {
-    let model = model(name).ok_or_else(|| RebuildError::Unknown { name: name.to_owned(), known: crate::names().join(", ") })?;
+    let model = named(projector.models(), name)?;
     let mut transaction = projector.pool().begin().await.map_err(ProjectError::from)?;
     let (folded, stands) = projector.compare(&mut transaction, tenant, model).await?;
     transaction.rollback().await.map_err(ProjectError::from)?;
     Ok((folded, stands))
+}
+
+fn named<'a>(models: &'a Models, name: &str) -> Result<&'a dyn Model, RebuildError> {
+    models.named(name).ok_or_else(|| RebuildError::Unknown { name: name.to_owned(), known: models.names().join(", ") })
 }
 
 impl Projector {
@@ -128,7 +131,7 @@ impl Projector {
         let mut transaction = self.pool().begin().await?;
         let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &[tenant.0]).await?.pop() else { return Ok(false) };
         let chosen: Vec<(&dyn Model, &Table)> =
-            models().iter().filter(|model| names.contains(&model.table())).filter_map(|model| Some((model.as_ref(), self.table(model.as_ref())?))).collect();
+            self.models().iter().filter(|model| names.contains(&model.table())).filter_map(|model| Some((model, self.table(model)?))).collect();
         for (_, table) in &chosen {
             table.clear(&mut transaction, tenant.0).await?;
         }

@@ -1,40 +1,73 @@
-//! The list of all read models: the one place a new one is named.
+//! Which read models there are.
 
-use crate::Common;
 use crate::table::{Model, ModelOf, Table};
+use crate::{Common, ReadModel};
 use sqlx::PgPool;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::sync::Arc;
 
-static MODELS: LazyLock<Vec<Box<dyn Model>>> = LazyLock::new(|| {
-    use crate::{identity, pipeline, workspace};
-    vec![
-        ModelOf::<identity::User>::boxed(),
-        ModelOf::<identity::Session>::boxed(),
-        ModelOf::<identity::WorkspaceEntry>::boxed(),
-        ModelOf::<workspace::Workspace>::boxed(),
-        ModelOf::<workspace::Member>::boxed(),
-        ModelOf::<pipeline::Pipeline>::boxed(),
-        ModelOf::<pipeline::Stage>::boxed(),
-        ModelOf::<pipeline::Operator>::boxed(),
-        ModelOf::<pipeline::Item>::boxed(),
-        ModelOf::<pipeline::ItemTag>::boxed(),
-        ModelOf::<pipeline::ItemHistory>::boxed(),
-    ]
-});
+/// The read models that a projector runs.
+#[derive(Clone)]
+pub struct Models(Arc<Vec<Box<dyn Model>>>);
 
-pub(crate) fn models() -> &'static [Box<dyn Model>] {
-    &MODELS
+impl std::fmt::Debug for Models {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
 }
 
-pub(crate) fn model(name: &str) -> Option<&'static dyn Model> {
-    MODELS.iter().find(|model| model.table() == name).map(AsRef::as_ref)
+impl Models {
+    /// All of the house: the one place a new one is named.
+    #[must_use]
+    pub fn house() -> Self {
+        use crate::{identity, pipeline, workspace};
+        Self(Arc::new(vec![
+            ModelOf::<identity::User>::boxed(),
+            ModelOf::<identity::Session>::boxed(),
+            ModelOf::<identity::WorkspaceEntry>::boxed(),
+            ModelOf::<workspace::Workspace>::boxed(),
+            ModelOf::<workspace::Member>::boxed(),
+            ModelOf::<pipeline::Pipeline>::boxed(),
+            ModelOf::<pipeline::Stage>::boxed(),
+            ModelOf::<pipeline::Operator>::boxed(),
+            ModelOf::<pipeline::Item>::boxed(),
+            ModelOf::<pipeline::ItemTag>::boxed(),
+            ModelOf::<pipeline::ItemHistory>::boxed(),
+        ]))
+    }
+
+    /// One alone, for whoever wants to see what becomes of it.
+    #[must_use]
+    pub fn only<R: ReadModel>() -> Self {
+        Self(Arc::new(vec![ModelOf::<R>::boxed()]))
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        // Models have no state: a set is made of its parts again.
+        Self(Arc::new(self.iter().chain(others.iter()).map(Model::again).collect()))
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.iter().map(Model::table).collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Model> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<&dyn Model> {
+        self.iter().find(|model| model.table() == name)
+    }
 }
 
-/// The names of all read models.
+/// The names of all read models of the house.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    MODELS.iter().map(|model| model.table()).collect()
+    Models::house().names()
 }
 
 /// Where rows and tables differ: a field without a column would be dropped in silence, a column without a field
@@ -44,7 +77,7 @@ pub fn names() -> Vec<&'static str> {
 /// The database, or a table that is missing.
 pub async fn mismatches(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     let mut found = Vec::new();
-    for model in models() {
+    for model in Models::house().iter() {
         let table = Table::describe(pool, model.table()).await?;
         let columns: BTreeSet<&str> = table.columns().iter().map(String::as_str).collect();
         let fields: BTreeSet<&str> = model.fields().iter().copied().chain(Common::COLUMNS).chain(["tenant_id"]).collect();

@@ -36,6 +36,8 @@ pub(crate) struct FoldError {
 
 /// A read model without its type parameter. Folding is pure; the tables are the projector's.
 pub(crate) trait Model: Send + Sync {
+    /// The same read model once more.
+    fn again(&self) -> Box<dyn Model>;
     fn table(&self) -> &'static str;
     fn version(&self) -> i32;
     fn reads(&self, aggregate_type: &str) -> bool;
@@ -81,6 +83,10 @@ struct Slot<R> {
 }
 
 impl<R: ReadModel> Model for ModelOf<R> {
+    fn again(&self) -> Box<dyn Model> {
+        Self::boxed()
+    }
+
     fn table(&self) -> &'static str {
         R::TABLE
     }

@@ -1,6 +1,7 @@
 //! What the database's own catalog says of our tables.
 
-use crate::database::{Database, master};
+use crate::database::Database;
+use crate::world::master;
 use event_store::{PoolSizes, Pools};
 use sqlx::Connection;
 

@@ -2,7 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "clippy knows test functions, not what they share")]
 
 mod catalog;
+#[allow(dead_code, reason = "not all that the other tests need of a database is needed here")]
+#[path = "../../../tests/it/harness/database.rs"]
 mod database;
 mod end_to_end;
+mod fragile;
 mod visibility;
+#[path = "../../../tests/it/harness/wait.rs"]
+mod wait;
 mod world;
+
+use wait::eventually;

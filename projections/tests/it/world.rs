@@ -1,12 +1,12 @@
 //! A log with its commands and its projector, and a workspace in it.
 
-use crate::database::{Database, master};
+use crate::database::{Database, MASTER};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use domain::identity::{Session, SessionCommand, User, UserCommand, WorkspaceEntry, WorkspaceEntryCommand};
 use domain::roles::BuiltInRole;
 use domain::workspace::{MemberProfile, MemberSource, Membership, MembershipCommand, Workspace, WorkspaceCommand, WorkspaceKind};
 use domain::{Decider, Email, PLATFORM, Principal, SessionId, SystemCaller, TenantId, UserId, WorkspaceId};
-use event_store::{AccessCache, AppenderConfig, Commands, PoolSizes, Pools, Request, Target, Vault, Wake};
+use event_store::{AccessCache, AppenderConfig, Commands, MasterKey, PoolSizes, Pools, Request, Target, Vault, Wake};
 use projections::query::Scope;
 use projections::{Freshness, Projector, ProjectorConfig};
 use serde_json::json;
@@ -62,6 +62,11 @@ pub(crate) fn request(principal: Principal, tenant: impl Into<TenantId>) -> Requ
     }
 }
 
+/// All tests have the same: the roles' passwords derive from it, and roles belong to the server.
+pub(crate) fn master() -> MasterKey {
+    MasterKey::new(MASTER)
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         // What the projector has to say shows with the test that fails.
@@ -71,7 +76,7 @@ impl World {
         let wake = Wake::default();
         let vault = Vault::new(pools.api.clone(), &master());
         let commands = Commands::new(&pools, vault.clone(), AccessCache::new(pools.loader.clone(), 100), &wake, AppenderConfig::default());
-        let freshness = Freshness::new(pools.worker.clone(), &wake);
+        let freshness = Freshness::new(pools.worker.clone());
         // Small batches, so that rows are folded over what earlier ones left.
         let config = ProjectorConfig { batch_events: 7, ..ProjectorConfig::default() };
         let projector = Projector::new(&pools, &vault, &wake, &freshness, config).await.unwrap();
