@@ -12,9 +12,9 @@ mod rebuild;
 mod registry;
 mod scalars;
 mod table;
-mod troubles;
 #[cfg(test)]
 mod testing;
+mod troubles;
 pub mod workspace;
 
 pub use freshness::{Behind, Freshness};

@@ -4,8 +4,8 @@
 
 use crate::freshness::Freshness;
 use crate::registry::Models;
-use crate::troubles::Troubles;
 use crate::table::{Changes, FoldError, Model, Table};
+use crate::troubles::Troubles;
 use chrono::{DateTime, Utc};
 use domain::{Recorded, TenantId};
 use event_store::{Poison, Pools, Reader, Span, StoreError, Vault, Wake};
@@ -111,7 +111,13 @@ impl Projector {
     ///
     /// # Errors
     /// The database, or tables of a newer program.
-    pub async fn new(pools: &Pools, vault: &Vault, wake: &Wake, freshness: &Freshness, config: ProjectorConfig) -> Result<Self, ProjectError> {
+    pub async fn new(
+        pools: &Pools,
+        vault: &Vault,
+        wake: &Wake,
+        freshness: &Freshness,
+        config: ProjectorConfig,
+    ) -> Result<Self, ProjectError> {
         Self::of(Models::house(), pools, vault, wake, freshness, config).await
     }
 
@@ -119,7 +125,14 @@ impl Projector {
     ///
     /// # Errors
     /// The database, or tables of a newer program.
-    pub async fn of(models: Models, pools: &Pools, vault: &Vault, wake: &Wake, freshness: &Freshness, config: ProjectorConfig) -> Result<Self, ProjectError> {
+    pub async fn of(
+        models: Models,
+        pools: &Pools,
+        vault: &Vault,
+        wake: &Wake,
+        freshness: &Freshness,
+        config: ProjectorConfig,
+    ) -> Result<Self, ProjectError> {
         let mut tables = HashMap::new();
         for model in models.iter() {
             tables.insert(model.table(), Table::describe(&pools.worker, model.table()).await?);
@@ -148,7 +161,12 @@ impl Projector {
                     return Err(ProjectError::Newer { read_model: model.table(), found: *found, known: model.version() });
                 }
                 Some(found) if *found < model.version() => {
-                    tracing::info!(read_model = model.table(), from = found, to = model.version(), "the read model has changed; making it anew");
+                    tracing::info!(
+                        read_model = model.table(),
+                        from = found,
+                        to = model.version(),
+                        "the read model has changed; making it anew"
+                    );
                     self.rebuild(&[model.table()], &mut |_| {}).await?;
                 }
                 Some(_) => continue,
@@ -276,7 +294,10 @@ impl Projector {
         let parked = parked(&mut transaction, tenants).await?;
         let mut parking = Vec::new();
         for model in self.models.iter() {
-            let mine = stretches.iter().filter(|(tenant, _)| !parked.contains(&(tenant.0, model.table().to_owned()))).map(|(tenant, stretch)| (*tenant, stretch));
+            let mine = stretches
+                .iter()
+                .filter(|(tenant, _)| !parked.contains(&(tenant.0, model.table().to_owned())))
+                .map(|(tenant, stretch)| (*tenant, stretch));
             self.apply(&mut transaction, model, mine.collect(), careful, &mut parking).await?;
         }
         for parking in &parking {
@@ -291,7 +312,8 @@ impl Projector {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        let standing: HashSet<Uuid> = parked.iter().map(|(tenant, _)| *tenant).chain(parking.iter().map(|parking| parking.tenant.0)).collect();
+        let standing: HashSet<Uuid> =
+            parked.iter().map(|(tenant, _)| *tenant).chain(parking.iter().map(|parking| parking.tenant.0)).collect();
         standing.iter().for_each(|tenant| self.freshness.forget(TenantId(*tenant)));
         self.freshness.note(reached.into_iter().filter(|(tenant, _)| !standing.contains(&tenant.0)));
         Ok(stretches.iter().filter(|(_, stretch)| stretch.last - stretch.after >= share).map(|(tenant, _)| tenant.0).collect())
@@ -309,7 +331,10 @@ impl Projector {
             let after = after.get(&tenant).copied().unwrap_or(0);
             let stretch = stretches.entry(tenant).or_insert_with(|| Stretch { after, last: after, events: Vec::new(), poison: Vec::new() });
             if position != stretch.last + 1 {
-                return Err(StoreError::data(format!("log of {tenant}"), format!("position {position} follows {}: the log has a gap", stretch.last)));
+                return Err(StoreError::data(
+                    format!("log of {tenant}"),
+                    format!("position {position} follows {}: the log has a gap", stretch.last),
+                ));
             }
             stretch.last = position;
             match event {
@@ -346,7 +371,8 @@ impl Projector {
         if touched.is_empty() {
             return Ok(());
         }
-        let keys: Vec<(Uuid, &str)> = touched.iter().flat_map(|(tenant, _, _, keys)| keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
+        let keys: Vec<(Uuid, &str)> =
+            touched.iter().flat_map(|(tenant, _, _, keys)| keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
         let mut rows: HashMap<Uuid, BTreeMap<String, serde_json::Value>> = HashMap::new();
         for ((tenant, key), row) in table.load(connection, &keys).await? {
             rows.entry(tenant).or_default().insert(key, row);
@@ -413,22 +439,28 @@ impl Projector {
         loop {
             let mut transaction = self.pool.begin().await?;
             let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &[tenant.0]).await?.pop() else { return Ok(()) };
-            let position: Option<(i64,)> = sqlx::query_as("select position from read_models.parked where tenant_id = $1 and read_model = $2")
-                .bind(tenant.0)
-                .bind(model.table())
-                .fetch_optional(&mut *transaction)
-                .await?;
+            let position: Option<(i64,)> =
+                sqlx::query_as("select position from read_models.parked where tenant_id = $1 and read_model = $2")
+                    .bind(tenant.0)
+                    .bind(model.table())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             let Some((after,)) = position else { return Ok(()) };
             let span = Span { tenant, after, limit: self.config.batch_events.min(checkpoint - after) };
             let stretches = self.read(&[span]).await?;
             let reached = stretches.get(&tenant).map_or(after, |stretch| stretch.last);
             let mut parking = Vec::new();
-            self.apply(&mut transaction, model, stretches.iter().map(|(tenant, stretch)| (*tenant, stretch)).collect(), true, &mut parking).await?;
+            self.apply(&mut transaction, model, stretches.iter().map(|(tenant, stretch)| (*tenant, stretch)).collect(), true, &mut parking)
+                .await?;
             let stuck = parking.pop();
             if let Some(parking) = &stuck {
                 self.park(&mut transaction, parking).await?;
             } else if reached >= checkpoint {
-                sqlx::query("delete from read_models.parked where tenant_id = $1 and read_model = $2").bind(tenant.0).bind(model.table()).execute(&mut *transaction).await?;
+                sqlx::query("delete from read_models.parked where tenant_id = $1 and read_model = $2")
+                    .bind(tenant.0)
+                    .bind(model.table())
+                    .execute(&mut *transaction)
+                    .await?;
                 tracing::info!(read_model = model.table(), %tenant, "the parked read model has caught up");
             } else {
                 sqlx::query("update read_models.parked set position = $3 where tenant_id = $1 and read_model = $2")
@@ -485,15 +517,20 @@ pub(crate) async fn lock_checkpoints(connection: &mut PgConnection, tenants: &[U
     .bind(tenants)
     .execute(&mut *connection)
     .await?;
-    let rows = sqlx::query("select tenant_id, position from read_models.checkpoints where tenant_id = any ($1) order by tenant_id for update skip locked")
-        .bind(tenants)
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(
+        "select tenant_id, position from read_models.checkpoints where tenant_id = any ($1) order by tenant_id for update skip locked",
+    )
+    .bind(tenants)
+    .fetch_all(connection)
+    .await?;
     rows.iter().map(|row| Ok((TenantId(row.try_get("tenant_id")?), row.try_get("position")?))).collect()
 }
 
 async fn parked(connection: &mut PgConnection, tenants: &[Uuid]) -> Result<HashSet<(Uuid, String)>, sqlx::Error> {
-    let rows: Vec<(Uuid, String)> = sqlx::query_as("select tenant_id, read_model from read_models.parked where tenant_id = any ($1)").bind(tenants).fetch_all(connection).await?;
+    let rows: Vec<(Uuid, String)> = sqlx::query_as("select tenant_id, read_model from read_models.parked where tenant_id = any ($1)")
+        .bind(tenants)
+        .fetch_all(connection)
+        .await?;
     Ok(rows.into_iter().collect())
 }
 

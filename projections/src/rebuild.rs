@@ -66,7 +66,11 @@ impl RebuildProgress {
 ///
 /// # Errors
 /// An unknown name, or the database.
-pub async fn rebuild(projector: &Projector, names: &[String], progress: &mut (dyn FnMut(&RebuildProgress) + Send)) -> Result<(), RebuildError> {
+pub async fn rebuild(
+    projector: &Projector,
+    names: &[String],
+    progress: &mut (dyn FnMut(&RebuildProgress) + Send),
+) -> Result<(), RebuildError> {
     let mut wanted = Vec::new();
     for name in names {
         wanted.push(named(projector.models(), name)?.table());
@@ -82,7 +86,11 @@ pub async fn rebuild(projector: &Projector, names: &[String], progress: &mut (dy
 ///
 /// # Errors
 /// An unknown name, the database, or a fold that fails.
-pub async fn replay(projector: &Projector, tenant: TenantId, name: &str) -> Result<(BTreeMap<String, Value>, BTreeMap<String, Value>), RebuildError> {
+pub async fn replay(
+    projector: &Projector,
+    tenant: TenantId,
+    name: &str,
+) -> Result<(BTreeMap<String, Value>, BTreeMap<String, Value>), RebuildError> {
     let model = named(projector.models(), name)?;
     let mut transaction = projector.pool().begin().await.map_err(ProjectError::from)?;
     let (folded, stands) = projector.compare(&mut transaction, tenant, model).await?;
@@ -95,10 +103,16 @@ fn named<'a>(models: &'a Models, name: &str) -> Result<&'a dyn Model, RebuildErr
 }
 
 impl Projector {
-    pub(crate) async fn rebuild(&self, names: &[&'static str], progress: &mut (dyn FnMut(&RebuildProgress) + Send)) -> Result<(), ProjectError> {
+    pub(crate) async fn rebuild(
+        &self,
+        names: &[&'static str],
+        progress: &mut (dyn FnMut(&RebuildProgress) + Send),
+    ) -> Result<(), ProjectError> {
         let started = Instant::now();
         let tenants: Vec<(Uuid, i64)> =
-            sqlx::query_as("select tenant_id, position from read_models.checkpoints where position > 0 order by tenant_id").fetch_all(self.pool()).await?;
+            sqlx::query_as("select tenant_id, position from read_models.checkpoints where position > 0 order by tenant_id")
+                .fetch_all(self.pool())
+                .await?;
         let mut now = RebuildProgress {
             tenants: 0,
             of_tenants: tenants.len(),
@@ -130,8 +144,12 @@ impl Projector {
     ) -> Result<bool, ProjectError> {
         let mut transaction = self.pool().begin().await?;
         let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &[tenant.0]).await?.pop() else { return Ok(false) };
-        let chosen: Vec<(&dyn Model, &Table)> =
-            self.models().iter().filter(|model| names.contains(&model.table())).filter_map(|model| Some((model, self.table(model)?))).collect();
+        let chosen: Vec<(&dyn Model, &Table)> = self
+            .models()
+            .iter()
+            .filter(|model| names.contains(&model.table()))
+            .filter_map(|model| Some((model, self.table(model)?)))
+            .collect();
         for (_, table) in &chosen {
             table.clear(&mut transaction, tenant.0).await?;
         }
@@ -148,14 +166,25 @@ impl Projector {
             progress(now);
             after = stretch.last;
         }
-        sqlx::query("delete from read_models.parked where tenant_id = $1 and read_model = any ($2)").bind(tenant.0).bind(names).execute(&mut *transaction).await?;
+        sqlx::query("delete from read_models.parked where tenant_id = $1 and read_model = any ($2)")
+            .bind(tenant.0)
+            .bind(names)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         self.freshness().forget(tenant);
         Ok(true)
     }
 
     /// Folds a stretch over the rows as they stand. What fails, fails the whole: a rebuild leaves nothing half done.
-    async fn fold(&self, connection: &mut sqlx::PgConnection, model: &dyn Model, table: &Table, tenant: TenantId, stretch: &Stretch) -> Result<Changes, ProjectError> {
+    async fn fold(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        model: &dyn Model,
+        table: &Table,
+        tenant: TenantId,
+        stretch: &Stretch,
+    ) -> Result<Changes, ProjectError> {
         let failed = |error: String| ProjectError::Store(event_store::StoreError::data(format!("{} of {tenant}", model.table()), error));
         if let Some(poison) = stretch.poison.iter().find(|poison| model.reads(&poison.aggregate_type)) {
             return Err(failed(format!("event {} cannot be read: {}", poison.position, poison.error)));
@@ -167,7 +196,12 @@ impl Projector {
         model.fold(rows, table, &events).map_err(|error| failed(error.error))
     }
 
-    async fn compare(&self, connection: &mut sqlx::PgConnection, tenant: TenantId, model: &dyn Model) -> Result<(BTreeMap<String, Value>, BTreeMap<String, Value>), ProjectError> {
+    async fn compare(
+        &self,
+        connection: &mut sqlx::PgConnection,
+        tenant: TenantId,
+        model: &dyn Model,
+    ) -> Result<(BTreeMap<String, Value>, BTreeMap<String, Value>), ProjectError> {
         let Some(table) = self.table(model) else { return Ok(Default::default()) };
         // The lock keeps the projector away until the comparison is done; the rollback undoes it all.
         let checkpoint = lock_checkpoints(connection, &[tenant.0]).await?.pop().map_or(0, |(_, checkpoint)| checkpoint);

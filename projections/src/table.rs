@@ -149,7 +149,8 @@ impl<R: ReadModel> Model for ModelOf<R> {
 
 impl<R: ReadModel> Slot<R> {
     fn read(row: Option<&Value>) -> Result<Self, String> {
-        let decode = |row: &Value| -> Result<(R, Common), serde_json::Error> { Ok((R::deserialize(row)?, serde::Deserialize::deserialize(row)?)) };
+        let decode =
+            |row: &Value| -> Result<(R, Common), serde_json::Error> { Ok((R::deserialize(row)?, serde::Deserialize::deserialize(row)?)) };
         match row.map(decode).transpose().map_err(|error| error.to_string())? {
             Some((row, common)) => Ok(Self { row: Some(row), common: Some(common), existed: true, changed: false }),
             None => Ok(Self { row: None, common: None, existed: false, changed: false }),
@@ -205,14 +206,27 @@ impl Table {
     }
 
     fn new(name: &str, columns: Vec<String>, key: Vec<String>) -> Self {
-        let list = |prefix: &str, columns: &[String]| columns.iter().map(|column| format!("{prefix}{column}")).collect::<Vec<_>>().join(", ");
+        let list =
+            |prefix: &str, columns: &[String]| columns.iter().map(|column| format!("{prefix}{column}")).collect::<Vec<_>>().join(", ");
         let same = key.iter().map(|column| format!("t.{column} = k.{column}")).collect::<Vec<_>>().join(" and ");
-        let set = columns.iter().filter(|column| !key.contains(column)).map(|column| format!("{column} = excluded.{column}")).collect::<Vec<_>>().join(", ");
+        let set = columns
+            .iter()
+            .filter(|column| !key.contains(column))
+            .map(|column| format!("{column} = excluded.{column}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         let set = if set.is_empty() { "nothing".to_owned() } else { format!("update set {set}") };
         let given = format!("jsonb_populate_recordset(null::read_models.{name}, $1)");
         Self {
-            load: format!("select (select row_to_json(r) from (select {}) r) from {given} k join read_models.{name} t on {same}", list("t.", &columns)),
-            upsert: format!("insert into read_models.{name} ({0}) select {0} from {given} on conflict ({1}) do {set}", list("", &columns), list("", &key)),
+            load: format!(
+                "select (select row_to_json(r) from (select {}) r) from {given} k join read_models.{name} t on {same}",
+                list("t.", &columns)
+            ),
+            upsert: format!(
+                "insert into read_models.{name} ({0}) select {0} from {given} on conflict ({1}) do {set}",
+                list("", &columns),
+                list("", &key)
+            ),
             delete: format!("delete from read_models.{name} t using {given} k where {same}"),
             name: name.to_owned(),
             columns,
@@ -228,7 +242,12 @@ impl Table {
     fn key(&self, tenant: Uuid, key: &str) -> Result<Value, String> {
         let columns: Vec<Value> = serde_json::from_str(key).map_err(|error| error.to_string())?;
         if columns.len() + 1 != self.key.len() {
-            return Err(format!("the key of {} has {} columns after tenant_id, the read model gives {}", self.name, self.key.len() - 1, columns.len()));
+            return Err(format!(
+                "the key of {} has {} columns after tenant_id, the read model gives {}",
+                self.name,
+                self.key.len() - 1,
+                columns.len()
+            ));
         }
         let mut object = Map::from_iter([("tenant_id".to_owned(), tenant.to_string().into())]);
         object.extend(self.key.iter().skip(1).cloned().zip(columns));
@@ -249,13 +268,21 @@ impl Table {
     }
 
     /// Loads rows of several tenants by key with one statement.
-    pub(crate) async fn load(&self, connection: &mut PgConnection, keys: &[(Uuid, &str)]) -> Result<BTreeMap<(Uuid, String), Value>, sqlx::Error> {
+    pub(crate) async fn load(
+        &self,
+        connection: &mut PgConnection,
+        keys: &[(Uuid, &str)],
+    ) -> Result<BTreeMap<(Uuid, String), Value>, sqlx::Error> {
         let wanted = keys.iter().map(|(tenant, key)| self.key(*tenant, key)).collect::<Result<Vec<_>, _>>().map_err(decode)?;
         let rows = sqlx::query(&self.load).bind(Value::Array(wanted)).fetch_all(connection).await?;
         rows.iter()
             .map(|row| {
                 let row: Value = row.try_get(0)?;
-                let tenant = row.get("tenant_id").and_then(Value::as_str).and_then(|id| id.parse().ok()).ok_or_else(|| decode("a row without tenant_id"))?;
+                let tenant = row
+                    .get("tenant_id")
+                    .and_then(Value::as_str)
+                    .and_then(|id| id.parse().ok())
+                    .ok_or_else(|| decode("a row without tenant_id"))?;
                 let key: Vec<Value> = self.key.iter().skip(1).map(|column| row.get(column).cloned().unwrap_or_default()).collect();
                 Ok(((tenant, Value::Array(key).to_string()), row))
             })
@@ -284,11 +311,20 @@ impl Table {
 
     /// All rows of a tenant by key, without the tenant: to compare with a replay.
     pub(crate) async fn all(&self, connection: &mut PgConnection, tenant: Uuid) -> Result<BTreeMap<String, Value>, sqlx::Error> {
-        let sql = format!("select row_to_json(r) from (select {} from read_models.{} where tenant_id = $1) r", self.columns.join(", "), self.name);
+        let sql = format!(
+            "select row_to_json(r) from (select {} from read_models.{} where tenant_id = $1) r",
+            self.columns.join(", "),
+            self.name
+        );
         let rows: Vec<Value> = sqlx::query_scalar(&sql).bind(tenant).fetch_all(connection).await?;
         Ok(rows
             .into_iter()
-            .map(|row| (Value::Array(self.key.iter().skip(1).map(|column| row.get(column).cloned().unwrap_or_default()).collect()).to_string(), row))
+            .map(|row| {
+                (
+                    Value::Array(self.key.iter().skip(1).map(|column| row.get(column).cloned().unwrap_or_default()).collect()).to_string(),
+                    row,
+                )
+            })
             .collect())
     }
 }

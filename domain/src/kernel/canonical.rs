@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn both_ways_of_writing_agree_wherever_both_may_be_gone() {
         let controls: String = (1..=0x9f_u8).map(char::from).collect();
-        let value = json!({"a": [null, true, -9_007_199_254_740_992_i64, 0], "b": {"c": {}, "d": []}, "e": controls, "f": "/\u{2028}\u{ffff}😀"});
+        let value =
+            json!({"a": [null, true, -9_007_199_254_740_992_i64, 0], "b": {"c": {}, "d": []}, "e": controls, "f": "/\u{2028}\u{ffff}😀"});
         assert!(plain(&value));
         assert_eq!(canonical_json(&value).unwrap(), serde_json_canonicalizer::to_string(&value).unwrap());
         // UTF-16 puts the surrogates of the first before the second, UTF-8 the other way round.

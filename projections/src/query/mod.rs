@@ -3,6 +3,6 @@
 mod page;
 mod scope;
 
-pub use page::{Cursor, CursorError, Filter, MOST, Page, PageArgs, QueryError, Sort, USUAL, count, page, row, rows};
 pub(crate) use page::rows_of_all_tenants;
+pub use page::{Cursor, CursorError, Filter, MOST, Page, PageArgs, QueryError, Sort, USUAL, count, page, row, rows};
 pub use scope::Scope;

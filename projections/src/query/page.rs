@@ -43,7 +43,9 @@ pub enum CursorError {
     #[error("{0}: this is no cursor; pass on the cursor of an edge as it was given")]
     Malformed(&'static str),
     /// A cursor of another order.
-    #[error("{field}: this cursor belongs to the order {given}, and the rows are asked for in the order {wanted}; begin again without a cursor")]
+    #[error(
+        "{field}: this cursor belongs to the order {given}, and the rows are asked for in the order {wanted}; begin again without a cursor"
+    )]
     OtherOrder {
         /// `after` or `before`.
         field: &'static str,
@@ -111,7 +113,8 @@ impl PageArgs {
         if backward && (self.first.is_some() || self.after.is_some()) {
             return Err(CursorError::BothEnds);
         }
-        let (field, given, cursor) = if backward { ("last", self.last, ("before", &self.before)) } else { ("first", self.first, ("after", &self.after)) };
+        let (field, given, cursor) =
+            if backward { ("last", self.last, ("before", &self.before)) } else { ("first", self.first, ("after", &self.after)) };
         let limit = given.unwrap_or(USUAL);
         if !(1..=MOST).contains(&limit) {
             return Err(CursorError::Size { field, given: limit });
@@ -148,11 +151,20 @@ pub trait Filter: Fn(&mut QueryBuilder<'static, Postgres>) + Send + Sync {}
 impl<F: Fn(&mut QueryBuilder<'static, Postgres>) + Send + Sync> Filter for F {}
 
 fn columns<R: ReadModel>() -> String {
-    serde_aux::serde_introspection::serde_introspect::<R>().iter().chain(&Common::COLUMNS).map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", ")
+    serde_aux::serde_introspection::serde_introspect::<R>()
+        .iter()
+        .chain(&Common::COLUMNS)
+        .map(|column| format!("t.{column}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn select<R: ReadModel>(scope: &Scope, more: &str, filter: &impl Filter) -> QueryBuilder<'static, Postgres> {
-    let mut query = QueryBuilder::new(format!("select (select row_to_json(r) from (select {}) r) as row{more} from read_models.{} t where t.tenant_id = ", columns::<R>(), R::TABLE));
+    let mut query = QueryBuilder::new(format!(
+        "select (select row_to_json(r) from (select {}) r) as row{more} from read_models.{} t where t.tenant_id = ",
+        columns::<R>(),
+        R::TABLE
+    ));
     query.push_bind(scope.tenant().0);
     filter(&mut query);
     query
@@ -179,8 +191,17 @@ pub async fn rows<R: ReadModel>(scope: &mut Scope, filter: impl Filter, order: &
 ///
 /// # Errors
 /// The database.
-pub(crate) async fn rows_of_all_tenants<R: ReadModel>(scope: &mut Scope, filter: impl Filter, order: &str, limit: i64) -> Result<Vec<Stored<R>>, sqlx::Error> {
-    let mut query = QueryBuilder::new(format!("select (select row_to_json(r) from (select {}) r) as row from read_models.{} t where true", columns::<R>(), R::TABLE));
+pub(crate) async fn rows_of_all_tenants<R: ReadModel>(
+    scope: &mut Scope,
+    filter: impl Filter,
+    order: &str,
+    limit: i64,
+) -> Result<Vec<Stored<R>>, sqlx::Error> {
+    let mut query = QueryBuilder::new(format!(
+        "select (select row_to_json(r) from (select {}) r) as row from read_models.{} t where true",
+        columns::<R>(),
+        R::TABLE
+    ));
     filter(&mut query);
     query.push(format!(" order by {order} limit {limit}"));
     let rows: Vec<Value> = query.build_query_scalar().fetch_all(scope.connection()).await?;
@@ -244,7 +265,11 @@ pub async fn page<R: ReadModel>(scope: &mut Scope, filter: impl Filter, sort: &S
 /// A cursor that somebody has tampered with may hold text that is no time or UUID: their fault, not ours.
 fn malformed(error: sqlx::Error, window: &Window) -> QueryError {
     let data = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("22"));
-    if data && window.cursor.is_some() { CursorError::Malformed(if window.backward { "before" } else { "after" }).into() } else { error.into() }
+    if data && window.cursor.is_some() {
+        CursorError::Malformed(if window.backward { "before" } else { "after" }).into()
+    } else {
+        error.into()
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ impl Scope {
         // One round trip; a UUID holds nothing that SQL could mistake. `set local` semantics: the settings end
         // with the transaction, whatever becomes of the connection.
         let actor = actor.map(|user| user.to_string()).unwrap_or_default();
-        let begin = format!("begin read only; select set_config('annals.tenant', '{tenant}', true), set_config('annals.actor', '{actor}', true)");
+        let begin =
+            format!("begin read only; select set_config('annals.tenant', '{tenant}', true), set_config('annals.actor', '{actor}', true)");
         Ok(Self { transaction: pool.begin_with(begin).await?, tenant })
     }
 

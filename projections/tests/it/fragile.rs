@@ -39,7 +39,8 @@ impl ReadModel for Fragile {
 #[tokio::test]
 async fn a_fold_that_panics_stops_one_read_model_of_one_tenant_until_it_is_mended() {
     let world = World::new().await;
-    let table = "create table read_models.test_fragile (tenant_id uuid, id uuid, name text not null, sequence bigint, created_at timestamptz,
+    let table =
+        "create table read_models.test_fragile (tenant_id uuid, id uuid, name text not null, sequence bigint, created_at timestamptz,
        created_by uuid, updated_at timestamptz, updated_by uuid, primary key (tenant_id, id))";
     let mut admin = world.database.admin().await;
     admin.execute(table).await.unwrap();
