@@ -32,7 +32,8 @@ test: postgres ## run every test; nothing needs to be set up before
 	@$(CARGO) test -q --workspace --doc
 
 bench: postgres ## measure commands per second against bare INSERTs and postgres-es
-	@$(CARGO) run -q --release -p cluster --bin with_postgres -- --durable $(CARGO) bench --workspace
+	@$(CARGO) build -q --release -p cluster -p benches
+	@$(CARGO) run -q --release -p cluster --bin with_postgres -- --durable $(CARGO) run -q --release -p benches -- $(BENCH_FLAGS)
 
 fmt: ## format the code
 	@$(CARGO) fmt --all

@@ -4,7 +4,8 @@
 --
 -- Arrays beginning with c_ have an element for each command, e_ for each event, g_ for each guard and l_ for
 -- each claim; *_command is the place of the command, from 1. What a call brings none of costs it no statement: most
--- have no keys and no limited claims.
+-- have no keys and no limited claims. Arrays are read by subscript where every call reads them: an unnest of several
+-- copies each into a store of its own first.
 --
 -- status: 0 written, 1 written before (an event with this command's id stands at the expected place),
 --   2 the key was used for this very command (detail: its outcome), 3 the key was used for another,
@@ -54,11 +55,11 @@ begin
 
     -- Streams are dense and never shrink: reading from the expected sequence on finds it alone, or what has come since.
     if cardinality(g_command) > 0 then
-      select array_agg(g.command) into v_moved
-        from unnest(g_command, g_aggregate, g_sequence) as g (command, aggregate, sequence)
-        where g.sequence <> coalesce((
+      select array_agg(g_command[i]) into v_moved
+        from generate_subscripts(g_command, 1) as i
+        where g_sequence[i] <> coalesce((
           select max(e.sequence) from event_store.events e
-          where e.aggregate_id = g.aggregate and e.sequence >= g.sequence and e.tenant_id = c_tenant[g.command]
+          where e.aggregate_id = g_aggregate[i] and e.sequence >= g_sequence[i] and e.tenant_id = c_tenant[g_command[i]]
         ), 0);
     end if;
 
@@ -77,25 +78,24 @@ begin
 
     with checked as (
       select
-        c.n, c.tenant, c.events, h.position, greatest(v_now, h.recorded_at) as at,
+        n, h.tenant_id as tenant, c_events[n] as events, h.position, greatest(v_now, h.recorded_at) as at,
         case
-          when v_kept[c.n] is not null then v_kept[c.n]
-          when s.sequence <> c.expected then
+          when v_kept[n] is not null then v_kept[n]
+          when s.sequence <> c_expected[n] then
             case when (
               select e.metadata ->> 'command_id' from event_store.events e
-              where e.aggregate_id = c.aggregate and e.sequence = c.expected + 1 and e.tenant_id = c.tenant
-            ) = c.id then 1 else 5 end
-          when h.access_position > c.fence then 4
-          when c.n = any (v_moved) then 6
-          when c.n = any (v_refused) then 7
+              where e.aggregate_id = c_aggregate[n] and e.sequence = c_expected[n] + 1 and e.tenant_id = c_tenant[n]
+            ) = c_id[n] then 1 else 5 end
+          when h.access_position > c_fence[n] then 4
+          when n = any (v_moved) then 6
+          when n = any (v_refused) then 7
           else 0
         end as status
-      from unnest(c_tenant, c_aggregate, c_expected, c_events, c_id, c_fence)
-        with ordinality as c (tenant, aggregate, expected, events, id, fence, n)
-      join event_store.heads h on h.tenant_id = c.tenant
+      from generate_subscripts(c_tenant, 1) as n
+      join event_store.heads h on h.tenant_id = c_tenant[n]
       cross join lateral (
         select coalesce(max(e.sequence), 0) as sequence from event_store.events e
-        where e.aggregate_id = c.aggregate and e.sequence >= c.expected and e.tenant_id = c.tenant
+        where e.aggregate_id = c_aggregate[n] and e.sequence >= c_expected[n] and e.tenant_id = c_tenant[n]
       ) s
     ), placed as (
       select
@@ -126,12 +126,11 @@ begin
       tenant_id, position, sequence, recorded_at, access, aggregate_type, aggregate_id, event_type, event_version, payload, metadata
     )
     select
-      h.tenant_id, append.first_position[n.command] + n.index, c_expected[n.command] + n.index + 1, greatest(v_now, h.recorded_at), n.access,
-      n.type, n.aggregate, n.event, n.version, n.payload::json, n.metadata::json
-    from unnest(e_command, e_index, e_tenant, e_type, e_aggregate, e_event, e_version, e_payload, e_metadata, e_access)
-      as n (command, index, tenant, type, aggregate, event, version, payload, metadata, access)
-    join event_store.heads h on h.tenant_id = n.tenant
-    where append.status[n.command] = 0
+      h.tenant_id, append.first_position[e_command[i]] + e_index[i], c_expected[e_command[i]] + e_index[i] + 1, greatest(v_now, h.recorded_at),
+      e_access[i], e_type[i], e_aggregate[i], e_event[i], e_version[i], e_payload[i]::json, e_metadata[i]::json
+    from generate_subscripts(e_command, 1) as i
+    join event_store.heads h on h.tenant_id = e_tenant[i]
+    where append.status[e_command[i]] = 0
     returning e.tenant_id, e.position, e.access, e.recorded_at
   )
   update event_store.heads h
@@ -144,19 +143,19 @@ begin
 
   if -2 = any (l_capacity) then
     delete from event_store.claims held
-      using unnest(l_command, l_name, l_holder, l_capacity) as l (command, name, holder, capacity)
-      where l.capacity = -2 and append.status[l.command] = 0
-        and held.tenant_id = c_tenant[l.command] and held.name = l.name and held.holder = l.holder;
+      using generate_subscripts(l_command, 1) as i
+      where l_capacity[i] = -2 and append.status[l_command[i]] = 0
+        and held.tenant_id = c_tenant[l_command[i]] and held.name = l_name[i] and held.holder = l_holder[i];
   end if;
   if -1 <= any (l_capacity) then
     -- Nobody else writes these logs' claims now, and a call takes none twice: no need of ON CONFLICT, which writes more.
     insert into event_store.claims (tenant_id, name, holder)
-      select c_tenant[l.command], l.name, l.holder
-      from unnest(l_command, l_name, l_holder, l_capacity) as l (command, name, holder, capacity)
-      where l.capacity >= -1 and append.status[l.command] = 0
+      select c_tenant[l_command[i]], l_name[i], l_holder[i]
+      from generate_subscripts(l_command, 1) as i
+      where l_capacity[i] >= -1 and append.status[l_command[i]] = 0
         and (
           select count(*) from event_store.claims held
-          where held.tenant_id = c_tenant[l.command] and held.name = l.name and held.holder = l.holder
+          where held.tenant_id = c_tenant[l_command[i]] and held.name = l_name[i] and held.holder = l_holder[i]
         ) = 0;
   end if;
 

@@ -67,6 +67,12 @@ pub fn request(principal: Principal, tenant: TenantId) -> Request {
 
 /// A request of the program itself, for a user and in the course of what they asked for.
 #[must_use]
-pub fn system_request(caller: &'static SystemCaller, tenant: TenantId, user: Option<UserId>, correlation_id: Uuid, client: Option<ClientInfo>) -> Request {
+pub fn system_request(
+    caller: &'static SystemCaller,
+    tenant: TenantId,
+    user: Option<UserId>,
+    correlation_id: Uuid,
+    client: Option<ClientInfo>,
+) -> Request {
     Request { on_behalf_of: user, correlation_id, client, ..request(Principal::System(caller), tenant) }
 }

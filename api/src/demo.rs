@@ -1,7 +1,9 @@
 //! The demo: a workspace with people and a board, made by commands as anybody could send them. Loading it again
 //! changes nothing, since every command has a key.
 
-use crate::accounts::{NewTeam, NewUser, Origin, add_member, create_team_workspace, provision_user, user_by_email, workspace_by_slug_or_id};
+use crate::accounts::{
+    NewTeam, NewUser, Origin, add_member, create_team_workspace, provision_user, user_by_email, workspace_by_slug_or_id,
+};
 use crate::app::{App, request};
 use crate::clock;
 use crate::error::ApiError;
@@ -84,7 +86,8 @@ pub async fn load(app: &App) -> anyhow::Result<()> {
     let workspace = match workspace_by_slug_or_id(app, scenario.workspace.slug.as_str()).await? {
         Some(workspace) => workspace,
         None => {
-            let team = NewTeam { id: clock::new_id(), name: scenario.workspace.name, slug: scenario.workspace.slug, plan: Some(Plan::Enterprise) };
+            let team =
+                NewTeam { id: clock::new_id(), name: scenario.workspace.name, slug: scenario.workspace.slug, plan: Some(Plan::Enterprise) };
             create_team_workspace(app, &origin, owner, team).await?
         }
     };

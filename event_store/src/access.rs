@@ -39,7 +39,9 @@ impl AccessCache {
     /// # Errors
     /// The database, or an access event that cannot be decoded.
     pub async fn fresh(&self, tenant: TenantId) -> Result<Arc<Access>, StoreError> {
-        let head = sqlx::query!("select position, access_position from event_store.heads where tenant_id = $1", tenant.0).fetch_optional(&self.loader).await?;
+        let head = sqlx::query!("select position, access_position from event_store.heads where tenant_id = $1", tenant.0)
+            .fetch_optional(&self.loader)
+            .await?;
         let Some(head) = head else { return Ok(Arc::default()) };
         let known = self.folds.get(&tenant).unwrap_or_default();
         if known.position() >= head.access_position && known.position() > 0 {
@@ -57,10 +59,19 @@ impl AccessCache {
         let mut access = Access::clone(&known);
         for row in rows {
             let place = format!("event {} of {tenant}", row.position);
-            let kind = kind(&row.aggregate_type).ok_or_else(|| StoreError::data(&place, format!("unknown aggregate {}", row.aggregate_type)))?;
+            let kind =
+                kind(&row.aggregate_type).ok_or_else(|| StoreError::data(&place, format!("unknown aggregate {}", row.aggregate_type)))?;
             let sequence = usize::try_from(row.sequence).map_err(|error| StoreError::data(&place, error))?;
             // Access is decided by nothing personal, which stays sealed here.
-            let event = SerializedEvent::new(row.aggregate_id, sequence, row.aggregate_type, row.event_type, row.event_version, row.payload, row.metadata);
+            let event = SerializedEvent::new(
+                row.aggregate_id,
+                sequence,
+                row.aggregate_type,
+                row.event_type,
+                row.event_version,
+                row.payload,
+                row.metadata,
+            );
             let event = kind.decode(event).map_err(|error| StoreError::data(&place, error))?;
             if let Some(change) = kind.access(&*event) {
                 access.apply(change);

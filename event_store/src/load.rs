@@ -103,11 +103,12 @@ impl Loader {
 
     /// postgres-es asks by type: what it does not find may still be something else, under whose id nothing is made.
     async fn untaken(&self, tenant: TenantId, id: Uuid, aggregate_type: &str) -> Result<(), LoadError> {
-        let holder: Option<(Uuid, String)> = sqlx::query_as("select tenant_id, aggregate_type from event_store.events where aggregate_id = $1 limit 1")
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(StoreError::from)?;
+        let holder: Option<(Uuid, String)> =
+            sqlx::query_as("select tenant_id, aggregate_type from event_store.events where aggregate_id = $1 limit 1")
+                .bind(id.to_string())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(StoreError::from)?;
         match holder {
             Some((holder, _)) if holder != tenant.0 => Err(LoadError::Foreign),
             Some((_, other)) if other != aggregate_type => Err(LoadError::OtherType),

@@ -19,7 +19,9 @@ pub enum MigrateError {
     #[error("migrating: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// The data are sealed under another key.
-    #[error("this is not the master key under which this database's data are sealed; use that key, of which there should be a copy in a safe place")]
+    #[error(
+        "this is not the master key under which this database's data are sealed; use that key, of which there should be a copy in a safe place"
+    )]
     WrongKey,
 }
 
@@ -46,7 +48,8 @@ async fn apply(connection: &mut PgConnection, master: &MasterKey) -> Result<(), 
     // Advisory locks hold for one database, roles belong to the cluster: two migrations that meet at a role make
     // PostgreSQL refuse one of them (XX000 "tuple concurrently updated", 23505, 42710), which then goes again.
     while let Err(error) = roles(connection, master).await {
-        let met = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "XX000" | "23505" | "42710"));
+        let met =
+            error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "XX000" | "23505" | "42710"));
         if !met || attempt == ATTEMPTS {
             return Err(error.into());
         }

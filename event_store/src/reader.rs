@@ -99,7 +99,8 @@ impl Reader {
     /// # Errors
     /// The database.
     pub async fn head(&self, tenant: TenantId) -> Result<i64, StoreError> {
-        let head = sqlx::query_scalar!("select position from event_store.heads where tenant_id = $1", tenant.0).fetch_optional(&self.pool).await?;
+        let head =
+            sqlx::query_scalar!("select position from event_store.heads where tenant_id = $1", tenant.0).fetch_optional(&self.pool).await?;
         Ok(head.unwrap_or(0))
     }
 }
@@ -163,7 +164,11 @@ impl Raw {
             event_type: self.event_type,
             recorded_at: self.recorded_at,
             occurred_at: metadata.get("occurred_at").map(|at| at.parse()).transpose().map_err(|error: chrono::ParseError| text(&error))?,
-            actor: Actor { kind: get("actor_kind"), id: get("actor_id"), on_behalf_of: metadata.get("on_behalf_of").and_then(|id| id.parse().ok()) },
+            actor: Actor {
+                kind: get("actor_kind"),
+                id: get("actor_id"),
+                on_behalf_of: metadata.get("on_behalf_of").and_then(|id| id.parse().ok()),
+            },
             payload: kind.decode(event).map_err(|error| text(&error))?,
             metadata: Arc::new(metadata),
         })

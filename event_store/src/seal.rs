@@ -76,7 +76,10 @@ pub(crate) fn subjects(value: &Value, found: &mut Vec<Uuid>) {
 }
 
 /// Replaces every piece of personal data that `change` has something for.
-fn replace<E>(value: &mut Value, change: &mut impl FnMut(&'static str, Uuid, &Map<String, Value>) -> Result<Option<Value>, E>) -> Result<(), E> {
+fn replace<E>(
+    value: &mut Value,
+    change: &mut impl FnMut(&'static str, Uuid, &Map<String, Value>) -> Result<Option<Value>, E>,
+) -> Result<(), E> {
     if let Some((tag, subject, inner)) = personal(value) {
         if let Some(changed) = change(tag, subject, inner)? {
             *value = changed;

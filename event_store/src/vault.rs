@@ -183,7 +183,9 @@ impl Ciphers {
 
     pub(crate) fn seal_bytes(&self, subject: Uuid, bytes: &[u8]) -> Result<String, StoreError> {
         let cipher = self.cipher(subject)?.as_ref();
-        let cipher = cipher.ok_or_else(|| StoreError::data(format!("data of {subject}"), "the key of this person is erased; nothing more can be said of them"))?;
+        let cipher = cipher.ok_or_else(|| {
+            StoreError::data(format!("data of {subject}"), "the key of this person is erased; nothing more can be said of them")
+        })?;
         Ok(seal::to_text(&cipher.seal(&seal::context(self.tenant, subject), bytes)))
     }
 

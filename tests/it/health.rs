@@ -22,10 +22,15 @@ async fn health_is_told_on_both_listeners_and_metrics_on_the_inner_one_alone() {
         let (status, _, text) = fetch(&format!("{url}/readyz")).await;
         assert_eq!((status, text.as_str()), (200, "ready\n"));
     }
-    world.register("ada@example.org").await;
+    let registered = world.register("ada@example.org").await;
+    let user = registered["user"]["id"].as_str().unwrap().parse().unwrap();
+    let name = "mutation { updateProfile(input: { firstName: \"Ada\" }) { userErrors { code } } renameWorkspace(name: \"x\") { userErrors { code } } }";
+    world.graphql(user, None, name, json!({})).await;
     let (status, kind, text) = fetch(&format!("{inner}/metrics")).await;
     assert_eq!(status, 200);
-    assert!(kind.starts_with("text/plain; version=0.0.4") && text.contains("http_requests_total"), "{kind}: {text}");
+    assert!(kind.starts_with("text/plain; version=0.0.4") && text.contains("http_request_seconds_count"), "{kind}: {text}");
+    assert!(text.contains("command_seconds_count{command=\"UpdateProfile\",outcome=\"committed\"} 1"), "{text}");
+    assert!(text.contains("errors_total{code=\"VALIDATION_ERROR\"} 1"), "{text}");
     assert!(!text.contains("ada@example.org"));
     assert_eq!(fetch(&format!("{}/metrics", world.http())).await.0, 404);
 }
@@ -52,7 +57,13 @@ async fn the_schema_is_the_one_that_is_kept_with_the_code() {
 #[tokio::test]
 async fn a_browser_gets_a_page_that_needs_nothing_from_elsewhere() {
     let world = World::new().await;
-    let page = world.client.get(format!("{}/graphql", world.http())).header("Accept", "text/html,application/xhtml+xml,*/*;q=0.8").send().await.unwrap();
+    let page = world
+        .client
+        .get(format!("{}/graphql", world.http()))
+        .header("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(page.status(), 200);
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("default-src 'none'") && !policy.contains("http"), "{policy}");

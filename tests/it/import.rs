@@ -27,7 +27,11 @@ fn cases(file: &Path) -> Cases {
             xes::Record::Event { attributes, .. } => {
                 let text = |key| attributes.text(key).unwrap().to_owned();
                 let at = attributes.date("time:timestamp").unwrap().unwrap();
-                cases.get_mut(&current).unwrap().push((text("concept:name"), text("org:resource"), at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)));
+                cases.get_mut(&current).unwrap().push((
+                    text("concept:name"),
+                    text("org:resource"),
+                    at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+                ));
             }
             xes::Record::TraceEnd { .. } => {}
         }
@@ -82,8 +86,10 @@ impl Imported {
     async fn is_exactly(&self, cases: &Cases) {
         let streams = self.streams().await;
         assert_eq!(streams.len(), cases.len(), "one item a case");
-        let sql = "select payload ->> 'stage_id', payload ->> 'name' from event_store.events where tenant_id = $1 and event_type = 'StageAdded'";
-        let stages: Vec<(String, String)> = sqlx::query_as(sql).bind(self.tenant().await).fetch_all(&mut self.program.database.admin().await).await.unwrap();
+        let sql =
+            "select payload ->> 'stage_id', payload ->> 'name' from event_store.events where tenant_id = $1 and event_type = 'StageAdded'";
+        let stages: Vec<(String, String)> =
+            sqlx::query_as(sql).bind(self.tenant().await).fetch_all(&mut self.program.database.admin().await).await.unwrap();
         let stages: BTreeMap<String, String> = stages.into_iter().collect();
         let mut people: BTreeMap<String, String> = BTreeMap::new();
         for stream in streams.values() {
@@ -95,19 +101,26 @@ impl Imported {
                 match stored.event_type.as_str() {
                     "PipelineItemCreated" => assert_eq!(stage("stage_id"), activity),
                     "PipelineItemMoved" => assert_eq!((stage("from"), stage("to")), (standing, activity.as_str())),
-                    "PipelineItemActivityRecorded" => assert_eq!((stored.payload["name"].as_str().unwrap(), standing), (activity.as_str(), activity.as_str())),
+                    "PipelineItemActivityRecorded" => {
+                        assert_eq!((stored.payload["name"].as_str().unwrap(), standing), (activity.as_str(), activity.as_str()))
+                    }
                     other => panic!("{other}"),
                 }
                 standing = activity;
                 let said = |key: &str| stored.metadata[key].as_str().unwrap_or_default();
                 assert_eq!((said("occurred_at"), said("imported"), said("actor_kind")), (at.as_str(), "true", "USER"));
-                assert_eq!(people.entry(resource.clone()).or_insert_with(|| said("actor_id").to_owned()), said("actor_id"), "{resource} is always the same user");
+                assert_eq!(
+                    people.entry(resource.clone()).or_insert_with(|| said("actor_id").to_owned()),
+                    said("actor_id"),
+                    "{resource} is always the same user"
+                );
             }
         }
         let actors: BTreeSet<&String> = people.values().collect();
         assert_eq!(actors.len(), people.len(), "no two resources are the same user");
         let sql = "select payload ->> 'user_id' from event_store.events where tenant_id = $1 and event_type = 'MemberJoined' and (payload -> 'roles')::text = '[\"operator\"]'";
-        let members: Vec<String> = sqlx::query_scalar(sql).bind(self.tenant().await).fetch_all(&mut self.program.database.admin().await).await.unwrap();
+        let members: Vec<String> =
+            sqlx::query_scalar(sql).bind(self.tenant().await).fetch_all(&mut self.program.database.admin().await).await.unwrap();
         assert_eq!(members.iter().collect::<BTreeSet<_>>(), actors, "each is a member with the role operator");
     }
 }
@@ -121,7 +134,8 @@ async fn survives(file: &Path) -> (Imported, Cases) {
     let path = file.to_str().unwrap();
     let arguments = ["import", "xes", path, "--workspace", "receipt", "--pipeline", "receipt", "--owner", OWNER];
     for round in 1..=5_usize {
-        let mut running = imported.program.annals(&arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut running =
+            imported.program.annals(&arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
         let enough = i64::try_from(events * round / 6).unwrap();
         eventually("the import to come so far", || async { (imported.item_events().await >= enough).then_some(()) }).await;
         running.kill().await.unwrap();
@@ -144,9 +158,11 @@ async fn survives(file: &Path) -> (Imported, Cases) {
 
 /// A log of our own making: cases, people and activities in a pattern, two people whose names differ in case only.
 fn made_up(dir: &Path, cases: usize) -> PathBuf {
-    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<log xes.version=\"1.0\" xmlns=\"http://www.xes-standard.org/\">\n");
+    let mut xml =
+        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<log xes.version=\"1.0\" xmlns=\"http://www.xes-standard.org/\">\n");
     for case in 0..cases {
-        write!(xml, "<trace><string key=\"concept:name\" value=\"case {case}\"/><string key=\"channel\" value=\"Post &amp; desk\"/>\n").unwrap();
+        writeln!(xml, "<trace><string key=\"concept:name\" value=\"case {case}\"/><string key=\"channel\" value=\"Post &amp; desk\"/>")
+            .unwrap();
         for event in 0..=(case % 9) {
             let activity = ["Receive", "Check ü", "Check ü", "Decide", "check ü"][(case + event) % 5];
             let resource = ["test", "TEST", "Jo"][(case * 7 + event) % 3];
@@ -185,7 +201,8 @@ async fn the_receipt_phase_of_a_dutch_municipality_is_carried_over() {
     let (imported, cases) = survives(file).await;
     assert_eq!((cases.len(), imported.item_events().await), (1434, 8577));
     let sql = "select event_type, count(*) from event_store.events where tenant_id = $1 and aggregate_type = 'pipeline_item' group by 1 order by 1";
-    let counts: Vec<(String, i64)> = sqlx::query_as(sql).bind(imported.tenant().await).fetch_all(&mut imported.program.database.admin().await).await.unwrap();
+    let counts: Vec<(String, i64)> =
+        sqlx::query_as(sql).bind(imported.tenant().await).fetch_all(&mut imported.program.database.admin().await).await.unwrap();
     let expected = [("PipelineItemActivityRecorded", 6), ("PipelineItemCreated", 1434), ("PipelineItemMoved", 7137)];
     assert_eq!(counts, expected.map(|(name, count)| (name.to_owned(), count)));
 }
@@ -206,21 +223,30 @@ async fn a_broken_file_is_refused_with_its_line_before_anything_is_written() {
         ("no.xes", b"<html/>".to_vec(), "log"),
         ("empty.xes", Vec::new(), "log"),
         ("late.xes", plain.replacen("2026-01-20T00", "yesterday", 1).into_bytes(), "line"),
-        ("nameless.xes", plain.replacen("key=\"concept:name\" value=\"case 7\"", "key=\"x\" value=\"case 7\"", 1).into_bytes(), "concept:name"),
+        (
+            "nameless.xes",
+            plain.replacen("key=\"concept:name\" value=\"case 7\"", "key=\"x\" value=\"case 7\"", 1).into_bytes(),
+            "concept:name",
+        ),
         ("twice.xes", plain.replacen("value=\"case 7\"", "value=\"case 6\"", 1).into_bytes(), "case 6"),
     ];
     for (name, bytes, says) in trials {
         let path = imported.program.path(name);
         std::fs::write(&path, bytes).unwrap();
-        let said = imported.program.fail(&["import", "xes", path.to_str().unwrap(), "--workspace", "broken", "--pipeline", "p", "--owner", OWNER]).await;
+        let said = imported
+            .program
+            .fail(&["import", "xes", path.to_str().unwrap(), "--workspace", "broken", "--pipeline", "p", "--owner", OWNER])
+            .await;
         assert!(said.contains(says), "{name}: {said}");
         assert_eq!(imported.tenant().await, None, "{name}: nothing was written");
     }
     let path = whole.to_str().unwrap();
     let said = imported.program.fail(&["import", "xes", path, "--workspace", "broken", "--pipeline", "p"]).await;
     assert!(said.contains("--owner"), "{said}");
-    let said = imported.program.fail(&["import", "xes", path, "--workspace", "broken", "--pipeline", "p", "--owner", "nobody@demo.example"]).await;
+    let said =
+        imported.program.fail(&["import", "xes", path, "--workspace", "broken", "--pipeline", "p", "--owner", "nobody@demo.example"]).await;
     assert!(said.contains("no such user"), "{said}");
-    let said = imported.program.fail(&["import", "xes", "/nowhere.xes", "--workspace", "broken", "--pipeline", "p", "--owner", OWNER]).await;
+    let said =
+        imported.program.fail(&["import", "xes", "/nowhere.xes", "--workspace", "broken", "--pipeline", "p", "--owner", OWNER]).await;
     assert!(said.contains("/nowhere.xes"), "{said}");
 }

@@ -2,6 +2,7 @@
 //! `make test` brings the server; `harness` is what tests stand on.
 #![recursion_limit = "512"]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::type_complexity, reason = "tables of trials")]
 
 mod accounts;
 mod graphql;

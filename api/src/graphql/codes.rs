@@ -58,6 +58,7 @@ fn code(error: &mut ServerError) {
         }
         None => ApiError::internal(&error.message),
     };
+    crate::metrics::error(api.code());
     let mut extensions = ErrorExtensionValues::default();
     extensions.set("code", api.code());
     if let Some(id) = api.error_id() {

@@ -1,8 +1,8 @@
 //! The GraphQL API: one schema over the read models and the commands.
 
+mod codes;
 mod connection;
 mod consistency;
-mod codes;
 mod identity;
 mod loaders;
 mod node;
@@ -49,7 +49,10 @@ struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutati
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 
 fn schema() -> Annals {
-    guarded(Schema::build(Query::default(), Mutation::default(), EmptySubscription)).extension(Codes).register_output_type::<node::Node>().finish()
+    guarded(Schema::build(Query::default(), Mutation::default(), EmptySubscription))
+        .extension(Codes)
+        .register_output_type::<node::Node>()
+        .finish()
 }
 
 /// The schema in GraphQL's schema language: what `/schema.graphql` and `fixtures/schema.graphql` hold.
@@ -89,7 +92,10 @@ async fn prepare(app: App, parts: &Parts) -> Result<Data, ApiError> {
     let consistency = match header(&parts.headers, "annals-consistency-token")? {
         None => Consistency::default(),
         Some(token) => Consistency::decode(token).ok_or_else(|| {
-            ApiError::invalid_field("Annals-Consistency-Token", "this is no consistency token; pass on the consistencyToken of a mutation as it was given")
+            ApiError::invalid_field(
+                "Annals-Consistency-Token",
+                "this is no consistency token; pass on the consistencyToken of a mutation as it was given",
+            )
         })?,
     };
     let mut origin = crate::rest::origin(parts);
@@ -106,7 +112,11 @@ async fn prepare(app: App, parts: &Parts) -> Result<Data, ApiError> {
 
 /// The workspace a header names, for its members; for everybody else there is none.
 async fn choose(app: &App, user: UserId, name: &str) -> Result<Chosen, ApiError> {
-    let missing = || ApiError::not_found(format!("there is no workspace {name:.100} here; Annals-Workspace takes the slug or id of a workspace you are a member of"));
+    let missing = || {
+        ApiError::not_found(format!(
+            "there is no workspace {name:.100} here; Annals-Workspace takes the slug or id of a workspace you are a member of"
+        ))
+    };
     let workspace = crate::accounts::workspace_by_slug_or_id(app, name).await?.ok_or_else(missing)?;
     let access = app.commands.access().fresh(workspace.into()).await?;
     if access.is_member(user) { Ok(Chosen { workspace, access }) } else { Err(missing()) }
@@ -116,12 +126,16 @@ fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a s
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(|value| Some(value.trim())).map_err(|_| ApiError::invalid_field(name, "must hold visible ASCII characters only")),
+        (Some(value), None) => value
+            .to_str()
+            .map(|value| Some(value.trim()))
+            .map_err(|_| ApiError::invalid_field(name, "must hold visible ASCII characters only")),
         (Some(_), Some(_)) => Err(ApiError::invalid_field(name, "must be given once")),
     }
 }
 
 /// An error of the request as a whole, before any of it is executed.
 fn refuse(error: &ApiError) -> Refusal {
+    crate::metrics::error(error.code());
     Refusal::new(HttpCode::named(error.code()).unwrap_or(HttpCode::Internal), error.message())
 }

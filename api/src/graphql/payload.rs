@@ -4,11 +4,13 @@ use super::consistency::Consistency;
 use super::viewer::{PATIENCE, Viewer};
 use crate::error::{ApiError, Code};
 use async_graphql::{Context, Object, OutputType, SimpleObject, TypeName};
-use domain::{Decider, PLATFORM, TenantId};
-use event_store::{Committed, Request, Target};
+use domain::{Decider, PLATFORM, Refusal, TenantId};
+use event_store::{Committed, ExecuteError, Request, Target};
 use projections::query::Scope;
 use serde::Serialize;
+use serde_path_to_error::Segment;
 use std::borrow::Cow;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Something clients see: an aggregate through its read model.
@@ -90,24 +92,30 @@ impl Arguments {
 
 /// Runs a command whose fields are arguments of their own. `fields` are those of the command by their names, and
 /// are checked as it is made from them.
-pub(crate) async fn run<E: Entity>(ctx: &Context<'_>, target: Target, name: &str, fields: impl Serialize) -> Answer<E> {
+pub(crate) async fn run<E: Entity>(ctx: &Context<'_>, target: Target, name: &'static str, fields: impl Serialize) -> Answer<E> {
     Some(execute(ctx, target, name, fields, Arguments::Inline, None).await)
 }
 
 /// Runs a command whose fields came in one `input`.
-pub(crate) async fn run_input<E: Entity>(ctx: &Context<'_>, target: Target, name: &str, input: impl Serialize) -> Answer<E> {
+pub(crate) async fn run_input<E: Entity>(ctx: &Context<'_>, target: Target, name: &'static str, input: impl Serialize) -> Answer<E> {
     Some(execute(ctx, target, name, input, Arguments::Input, None).await)
 }
 
 /// Runs a command that was worked out from what came in one `input`, and is recognised by what was `said` there.
-pub(crate) async fn run_said<E: Entity>(ctx: &Context<'_>, target: Target, name: &str, fields: impl Serialize, said: String) -> Answer<E> {
+pub(crate) async fn run_said<E: Entity>(
+    ctx: &Context<'_>,
+    target: Target,
+    name: &'static str,
+    fields: impl Serialize,
+    said: String,
+) -> Answer<E> {
     Some(execute(ctx, target, name, fields, Arguments::Input, Some(said)).await)
 }
 
 async fn execute<E: Entity>(
     ctx: &Context<'_>,
     target: Target,
-    name: &str,
+    name: &'static str,
     fields: impl Serialize,
     arguments: Arguments,
     said: Option<String>,
@@ -119,8 +127,21 @@ async fn execute<E: Entity>(
         Ok(command) => command,
         Err(error) => return Ok(invalid(error)),
     };
+    let began = Instant::now();
     let outcome = viewer.app.commands.execute::<E::Aggregate>(&request, target, command).await;
+    crate::metrics::command(name, word(&outcome), began.elapsed());
     settle(viewer, tenant, outcome, arguments).await
+}
+
+/// What came of a command, for the metrics.
+fn word<E: Refusal>(outcome: &Result<Committed, ExecuteError<E>>) -> &'static str {
+    match outcome {
+        Ok(committed) if committed.events > 0 => "committed",
+        Ok(_) => "unchanged",
+        Err(ExecuteError::Denied(_)) => "denied",
+        Err(ExecuteError::Refused(_) | ExecuteError::IdTaken | ExecuteError::KeyMisused) => "refused",
+        Err(ExecuteError::Contended | ExecuteError::Store(_)) => "failed",
+    }
 }
 
 /// Makes a command of its name and fields; a field that breaks a rule is named.
@@ -130,7 +151,11 @@ pub(crate) fn command<C: serde::de::DeserializeOwned>(name: &str, fields: impl S
     // A command without fields is a bare name for serde, or an empty object.
     let tagged = serde_json::json!({ name: fields });
     serde_path_to_error::deserialize(tagged).map_err(|error| {
-        let path = error.path().iter().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(".");
+        let segment = |segment: &Segment| match segment {
+            Segment::Seq { index } => index.to_string(),
+            segment => segment.to_string(),
+        };
+        let path = error.path().iter().skip(1).map(segment).collect::<Vec<_>>().join(".");
         let message = error.into_inner().to_string();
         invalid(message, (!path.is_empty() && path != "?").then(|| arguments.path(&path)))
     })

@@ -146,7 +146,7 @@ fn chosen(ctx: &Context<'_>) -> Result<WorkspaceId, ApiError> {
     Ok(Viewer::get(ctx)?.chosen()?.workspace)
 }
 
-async fn on_workspace(ctx: &Context<'_>, name: &str, fields: serde_json::Value) -> Answer<Workspace> {
+async fn on_workspace(ctx: &Context<'_>, name: &'static str, fields: serde_json::Value) -> Answer<Workspace> {
     match chosen(ctx) {
         Ok(workspace) => run(ctx, Target::Existing(workspace.0), name, fields).await,
         Err(error) => Some(Err(error.into())),
@@ -154,7 +154,7 @@ async fn on_workspace(ctx: &Context<'_>, name: &str, fields: serde_json::Value) 
 }
 
 /// A command to the membership of a user, or of the one who asks.
-async fn on_member(ctx: &Context<'_>, user: Option<UserId>, name: &str, fields: serde_json::Value) -> Answer<Member> {
+async fn on_member(ctx: &Context<'_>, user: Option<UserId>, name: &'static str, fields: serde_json::Value) -> Answer<Member> {
     let membership = || {
         let viewer = Viewer::get(ctx)?;
         let signed = viewer.signed()?;

@@ -29,7 +29,9 @@ pub(super) struct Step {
 
 /// Understands an event.
 pub(super) fn step(line: u64, attributes: &Attributes) -> anyhow::Result<Step> {
-    let activity = attributes.text("concept:name").with_context(|| format!("line {line}: the event has no concept:name, so that its activity is not known"))?;
+    let activity = attributes
+        .text("concept:name")
+        .with_context(|| format!("line {line}: the event has no concept:name, so that its activity is not known"))?;
     let at = attributes.date("time:timestamp").with_context(|| format!("line {line}: the event has no time:timestamp"))??;
     Ok(Step {
         activity: activity.to_owned(),
@@ -42,7 +44,9 @@ pub(super) fn step(line: u64, attributes: &Attributes) -> anyhow::Result<Step> {
 
 /// The name of a case.
 pub(super) fn case(line: u64, attributes: &Attributes) -> anyhow::Result<String> {
-    let name = attributes.text("concept:name").with_context(|| format!("line {line}: the trace has no concept:name, from which the item's id derives"))?;
+    let name = attributes
+        .text("concept:name")
+        .with_context(|| format!("line {line}: the trace has no concept:name, from which the item's id derives"))?;
     Ok(name.to_owned())
 }
 
@@ -62,7 +66,9 @@ fn read(file: &Path, stop: &CancellationToken) -> anyhow::Result<Checked> {
                 let name = case(line, &attributes)?;
                 super::names::title(&name).with_context(|| format!("line {line}"))?;
                 if !cases.insert(super::names::digest(&name)) {
-                    bail!("line {line}: a second trace is called {name:?}; ids derive from these names, so give each case its own. Nothing was written");
+                    bail!(
+                        "line {line}: a second trace is called {name:?}; ids derive from these names, so give each case its own. Nothing was written"
+                    );
                 }
             }
             Record::Event { line, attributes, .. } => {
@@ -88,7 +94,11 @@ fn read(file: &Path, stop: &CancellationToken) -> anyhow::Result<Checked> {
     }
     let most = domain::pipeline::MAX_STAGES;
     if checked.activities.len() > most {
-        bail!("{}: it names {} activities, and a pipeline has at most {most} stages; nothing was written", file.display(), checked.activities.len());
+        bail!(
+            "{}: it names {} activities, and a pipeline has at most {most} stages; nothing was written",
+            file.display(),
+            checked.activities.len()
+        );
     }
     checked.resources = resources.len();
     Ok(checked)

@@ -95,7 +95,11 @@ impl Destination {
 
     /// A command of the owner: what the import needs beside the log's own events.
     async fn as_owner(&self, command: PipelineCommand) -> Result<(), ApiError> {
-        let request = event_store::Request { correlation_id: self.origin.correlation_id, imported: true, ..request(Principal::User(self.owner), self.tenant()) };
+        let request = event_store::Request {
+            correlation_id: self.origin.correlation_id,
+            imported: true,
+            ..request(Principal::User(self.owner), self.tenant())
+        };
         self.app.commands.execute::<Pipeline>(&request, Target::Existing(self.pipeline.0), command).await?;
         Ok(())
     }
@@ -121,7 +125,9 @@ pub async fn xes(app: &App, arguments: ImportArgs, stop: &CancellationToken) -> 
         elapsed: progress.elapsed(),
     };
     progress.end();
-    traces.with_context(|| format!("after {} of {} events; what is done stays done, and the same command goes on from there", progress.done(), checked.events))?;
+    traces.with_context(|| {
+        format!("after {} of {} events; what is done stays done, and the same command goes on from there", progress.done(), checked.events)
+    })?;
     Ok(report)
 }
 
@@ -157,7 +163,10 @@ async fn stages(destination: &Destination, checked: &Checked) -> anyhow::Result<
         if stage.stage_id.is_some_and(|id| board.stage(id).is_some()) {
             continue;
         }
-        destination.as_owner(PipelineCommand::AddStage { stage, order: None }).await.with_context(|| format!("making a stage of the activity {activity:?}"))?;
+        destination
+            .as_owner(PipelineCommand::AddStage { stage, order: None })
+            .await
+            .with_context(|| format!("making a stage of the activity {activity:?}"))?;
     }
     if !board.is_active && !checked.activities.is_empty() {
         destination.as_owner(PipelineCommand::ActivatePipeline).await.context("activating the pipeline")?;

@@ -29,7 +29,8 @@ pub(super) fn title(case: &str) -> anyhow::Result<Title> {
 /// Key and name of an activity's stage. The key ends in a hash of the exact name: names that differ only in what a
 /// key cannot hold stay apart.
 pub(super) fn stage_texts(activity: &str) -> anyhow::Result<(Key, Name)> {
-    let name = exactly(activity, Name::try_from(activity)).map_err(|error| anyhow!("the activity {activity:?}: {error}; stages have such names"))?;
+    let name = exactly(activity, Name::try_from(activity))
+        .map_err(|error| anyhow!("the activity {activity:?}: {error}; stages have such names"))?;
     let words: String = activity.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(41).collect();
     let key = format!("{}_{}", words.trim_matches('_'), hex::encode(&digest(activity)[..4]));
     Ok((Key::try_from(key.trim_start_matches('_')).map_err(|error| anyhow!("the activity {activity:?}: {error}"))?, name))
@@ -37,7 +38,9 @@ pub(super) fn stage_texts(activity: &str) -> anyhow::Result<(Key, Name)> {
 
 /// Names are carried over to the letter or not at all.
 fn exactly<T: AsRef<str>>(given: &str, checked: Result<T, domain::Invalid>) -> Result<T, domain::Invalid> {
-    checked.and_then(|text| if text.as_ref() == given { Ok(text) } else { Err(domain::Invalid("must not begin or end with white space".into())) })
+    checked.and_then(
+        |text| if text.as_ref() == given { Ok(text) } else { Err(domain::Invalid("must not begin or end with white space".into())) },
+    )
 }
 
 impl Names {

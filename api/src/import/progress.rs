@@ -69,7 +69,8 @@ impl Drop for Progress {
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn line(done: u64, of: u64, elapsed: Duration) -> String {
     let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
-    let left = if rate > 0.0 { format!("{:.0} s left", of.saturating_sub(done) as f64 / rate) } else { "time left not known yet".to_owned() };
+    let left =
+        if rate > 0.0 { format!("{:.0} s left", of.saturating_sub(done) as f64 / rate) } else { "time left not known yet".to_owned() };
     format!("{done} of {of} events, {rate:.0} a second, {left}")
 }
 

@@ -92,7 +92,13 @@ pub(super) async fn carry_over(
                     let data = attributes.to_json();
                     cases.spawn(async move {
                         let _slot = slot;
-                        let mut item = Case { item: destination.names.item(destination.pipeline, &name), name, data: Some(data), standing: None, destination };
+                        let mut item = Case {
+                            item: destination.names.item(destination.pipeline, &name),
+                            name,
+                            data: Some(data),
+                            standing: None,
+                            destination,
+                        };
                         while let Some(done) = incoming.recv().await {
                             let known = item.carry_over(done).await?;
                             // Nobody listens any more when the import is given up.
@@ -169,7 +175,9 @@ impl Case {
                 attributes: Some(attributes),
                 rank: None,
             },
-            Some(standing) if *standing == done.step.activity => ItemCommand::RecordActivity { name, lifecycle, data: None, attributes: Some(attributes) },
+            Some(standing) if *standing == done.step.activity => {
+                ItemCommand::RecordActivity { name, lifecycle, data: None, attributes: Some(attributes) }
+            }
             Some(_) => ItemCommand::MoveItem { to_stage_id: stage, rank: None, note: None, attributes: Some(attributes) },
         };
         let request = Request {

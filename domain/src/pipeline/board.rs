@@ -104,6 +104,9 @@ impl Board {
                 if changes == StageChanges::default() { vec![] } else { vec![PipelineEvent::StageUpdated { stage_id, changes }] }
             }
             ReorderStages { stage_ids } => {
+                if let Some(none) = stage_ids.iter().find(|id| self.stage(**id).is_none()) {
+                    return Err(PipelineError::NoSuchStage(*none));
+                }
                 let named: BTreeSet<StageId> = stage_ids.iter().copied().collect();
                 if stage_ids.len() != self.stages.len() || !self.stages.iter().all(|stage| named.contains(&stage.id)) {
                     return Err(PipelineError::NotAllStages);
@@ -126,7 +129,7 @@ impl Board {
                 }
                 vec![PipelineEvent::OperatorAssigned { user_id }]
             }
-            UnassignOperator { user_id } if !self.operators.contains(&user_id) => vec![],
+            UnassignOperator { user_id } if !self.operators.contains(&user_id) => return Err(PipelineError::NoSuchOperator),
             UnassignOperator { user_id } => vec![PipelineEvent::OperatorUnassigned { user_id }],
             DeletePipeline => vec![PipelineEvent::PipelineDeleted { key: self.key.clone() }],
             RestorePipeline => vec![],

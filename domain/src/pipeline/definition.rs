@@ -193,8 +193,17 @@ pub enum PipelineError {
     /// The claim that the pipeline has no open items failed.
     #[error("this pipeline has open items; complete, transfer or delete them first")]
     PipelineInUse,
+    /// One of the stages named is none of this pipeline's.
+    #[error("this pipeline has no stage {0}; name each of its stages exactly once")]
+    #[strum(serialize = "STAGE_NOT_FOUND")]
+    NoSuchStage(StageId),
+    /// Only operators can cease to be.
+    #[error("this user does not operate this pipeline")]
+    #[strum(serialize = "OPERATOR_NOT_FOUND")]
+    NoSuchOperator,
     /// Only members operate.
-    #[error("only an active member of the workspace can operate a pipeline")]
+    #[error("there is no such active member in this workspace, and only members operate pipelines")]
+    #[strum(serialize = "MEMBER_NOT_FOUND")]
     OperatorNotMember,
 }
 crate::refusal!(PipelineError, {
@@ -202,8 +211,8 @@ crate::refusal!(PipelineError, {
     Self::StageKeyRepeated(_) | Self::TooManyStages => "stages",
     Self::StageNotFound | Self::StageIdTaken(_) => "stageId",
     Self::OrderOutOfRange(_) => "order",
-    Self::NotAllStages => "stageIds",
-    Self::OperatorNotMember => "userId",
+    Self::NotAllStages | Self::NoSuchStage(_) => "stageIds",
+    Self::OperatorNotMember | Self::NoSuchOperator => "userId",
 });
 
 /// A pipeline as far as it has come.

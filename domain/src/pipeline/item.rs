@@ -236,11 +236,12 @@ pub enum ItemError {
     #[error("the stage holds as many items as its limit allows; move one out of it first")]
     WipLimitReached,
     /// Only members are assigned. At creation.
-    #[error("an item can be assigned only to an active member of the workspace")]
+    #[error("there is no such active member in this workspace, and only members are assigned items")]
+    #[strum(serialize = "MEMBER_NOT_FOUND")]
     AssigneeNotMember,
     /// Only members are assigned. Later on.
-    #[error("an item can be assigned only to an active member of the workspace")]
-    #[strum(serialize = "ASSIGNEE_NOT_MEMBER")]
+    #[error("there is no such active member in this workspace, and only members are assigned items")]
+    #[strum(serialize = "MEMBER_NOT_FOUND")]
     UserNotMember,
     /// At creation, anybody may take the item, and only those who may assign may give it to others.
     #[error("assigning a new item to somebody else needs {}; leave it unassigned or assign it to yourself", PIPELINE_ITEMS_ASSIGN.name())]

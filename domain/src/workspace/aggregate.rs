@@ -168,8 +168,13 @@ pub enum WorkspaceError {
     /// There is only one owner, for ever.
     #[error("a PERSONAL workspace has one owner for ever; create a TEAM workspace to share ownership")]
     PersonalWorkspace,
+    /// Only owners can cease to be.
+    #[error("this user does not own this workspace")]
+    #[strum(serialize = "OWNER_NOT_FOUND")]
+    NotAnOwner,
     /// Only members can own.
-    #[error("this user is no active member; add them to the workspace first")]
+    #[error("there is no such active member in this workspace; add the user first")]
+    #[strum(serialize = "MEMBER_NOT_FOUND")]
     NotAMember,
     /// Somebody must own it.
     #[error("this is the last owner; grant ownership to another member first")]
@@ -180,7 +185,7 @@ pub enum WorkspaceError {
 }
 
 crate::refusal!(WorkspaceError, {
-    Self::NotAMember | Self::LastOwner => "userId",
+    Self::NotAMember | Self::NotAnOwner | Self::LastOwner => "userId",
     Self::OwnerNotAssignable => "defaultRoleKey",
 });
 
@@ -332,7 +337,7 @@ impl Decider for Workspace {
                 }
                 vec![OwnershipGranted { user_id }]
             }
-            RevokeOwnership { user_id } if !owners.contains(&user_id) => vec![],
+            RevokeOwnership { user_id } if !owners.contains(&user_id) => return Err(WorkspaceError::NotAnOwner),
             RevokeOwnership { .. } if owners.len() == 1 => return Err(WorkspaceError::LastOwner),
             RevokeOwnership { user_id } => vec![OwnershipRevoked { user_id }],
             ChangePlan { plan, .. } if plan == *old_plan => vec![],

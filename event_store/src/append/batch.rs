@@ -115,10 +115,11 @@ impl Hasher for AsItIs {
 
 impl Meetings {
     fn allow(&self, points: &[(u64, Mode)]) -> bool {
-        self.0.is_empty() || points.iter().all(|(point, mode)| match self.0.get(point) {
-            None => true,
-            Some(other) => *other == Mode::Shared && *mode == Mode::Shared,
-        })
+        self.0.is_empty()
+            || points.iter().all(|(point, mode)| match self.0.get(point) {
+                None => true,
+                Some(other) => *other == Mode::Shared && *mode == Mode::Shared,
+            })
     }
 
     fn add(&mut self, points: &[(u64, Mode)]) {
@@ -204,7 +205,13 @@ mod tests {
     #[test]
     fn a_command_that_moves_access_is_the_last_of_its_tenant() {
         let moving = Append {
-            events: vec![NewEvent { event_type: String::new(), event_version: String::new(), payload: String::new(), metadata: String::new(), access: true }],
+            events: vec![NewEvent {
+                event_type: String::new(),
+                event_version: String::new(),
+                payload: String::new(),
+                metadata: String::new(),
+                access: true,
+            }],
             ..append(1, 1)
         };
         assert_eq!(batches(vec![moving, append(1, 2), append(2, 3)], 500), [vec![(1, 1), (2, 3)], vec![(1, 2)]]);
@@ -212,7 +219,8 @@ mod tests {
 
     #[test]
     fn one_key_is_used_once_in_a_batch() {
-        let keyed = |n| Append { key: Some(Key { actor: "a".into(), key: "k".into(), fingerprint: vec![], expires_at: None }), ..append(1, n) };
+        let keyed =
+            |n| Append { key: Some(Key { actor: "a".into(), key: "k".into(), fingerprint: vec![], expires_at: None }), ..append(1, n) };
         assert_eq!(batches(vec![keyed(1), keyed(2)], 500).len(), 2);
     }
 }

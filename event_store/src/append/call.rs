@@ -2,8 +2,8 @@
 
 use super::{Append, ClaimStep, Verdict};
 use crate::error::StoreError;
-use sqlx::postgres::PgConnection;
 use sqlx::Row;
+use sqlx::postgres::PgConnection;
 
 const APPEND: &str = "select status, detail, first_position from event_store.append(\
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
@@ -11,7 +11,8 @@ const APPEND: &str = "select status, detail, first_position from event_store.app
 /// Appends a batch in one autocommitted call. Verdicts come in the order of the batch.
 pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> Result<Vec<Verdict>, sqlx::Error> {
     let commands = || batch.iter().zip(1_i32..);
-    let events = || commands().flat_map(|(append, n)| append.events.iter().zip(0_i32..).map(move |(event, index)| (append, n, event, index)));
+    let events =
+        || commands().flat_map(|(append, n)| append.events.iter().zip(0_i32..).map(move |(event, index)| (append, n, event, index)));
     let guards = || commands().flat_map(|(append, n)| append.guards.iter().map(move |guard| (n, guard)));
     let claims = || commands().flat_map(|(append, n)| append.claims.iter().map(move |claim| (n, claim)));
 

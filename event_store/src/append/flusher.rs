@@ -100,7 +100,8 @@ impl Flusher {
                 }
             };
             // 40001 serialization failure, 40P01 deadlock (PostgreSQL, appendix A): nothing was written.
-            let collision = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40001" | "40P01"));
+            let collision =
+                error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40001" | "40P01"));
             if collision && collisions < COLLISIONS {
                 collisions += 1;
             } else if is_connection_loss(&error) {

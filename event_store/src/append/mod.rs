@@ -137,7 +137,11 @@ impl Placement {
     #[must_use]
     pub fn group(&self, tenant: TenantId) -> usize {
         // FNV-1a (Fowler, Noll, Vo), whose upper half is then scaled to the range.
-        let hash = tenant.0.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = tenant
+            .0
+            .as_bytes()
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         usize::try_from(((hash >> 32) * self.groups as u64) >> 32).unwrap_or(0)
     }
 }

@@ -26,6 +26,9 @@ use event_store::Target;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// The status of an answer with data and errors (GraphQL over HTTP).
+const PARTIAL: u16 = 294;
+
 /// Somebody with an access token, in a workspace or in none.
 #[derive(Clone)]
 struct Client {
@@ -92,7 +95,9 @@ impl Client {
     /// Runs one mutation, whatever comes of it.
     async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
         let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
-        let query = format!("mutation {{ it: {mutation}{arguments} {{ entity {{ {entity} }} userErrors {{ code message field }} consistencyToken }} }}");
+        let query = format!(
+            "mutation {{ it: {mutation}{arguments} {{ entity {{ {entity} }} userErrors {{ code message field }} consistencyToken }} }}"
+        );
         self.ask(&query, json!({})).await
     }
 }
@@ -197,10 +202,6 @@ impl Acme {
         Self { app: app.clone(), url: url.to_owned(), mark: mark.to_owned(), people: people.to_owned(), slug, id, owner }
     }
 
-    fn tenant(&self) -> TenantId {
-        self.id.into()
-    }
-
     /// A new member, in the workspace.
     async fn member(&self, role: BuiltInRole) -> Person {
         let mut person = person(&self.app, &self.url, &self.people).await;
@@ -221,6 +222,18 @@ impl Acme {
         self.owner.client.run("activatePipeline", &format!("pipelineId: \"{id}\""), "id").await;
         let stages = made["entity"]["stages"].as_array().unwrap().iter().map(|stage| uuid(&stage["id"])).collect();
         Board { id, stages }
+    }
+
+    /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts.
+    async fn with_others(&self, mut ids: schema::Ids) -> schema::Ids {
+        let schema = schema::Schema::read();
+        for (kind, root) in schema.makers() {
+            let document = schema.document(&root, None, &|_| ids.clone()).replace("Something", &self.mark);
+            let made = self.owner.client.ask(&document, json!({})).await;
+            let id = made.body["data"][&root.name]["entity"]["id"].as_str().unwrap_or_else(|| panic!("{document}: {}", made.text));
+            ids.others.insert(kind, id.parse().unwrap());
+        }
+        ids
     }
 
     /// An item in a board's first stage.
@@ -247,7 +260,8 @@ fn uuid(value: &Value) -> Uuid {
 
 /// Where every log ends.
 async fn heads(world: &World) -> std::collections::BTreeMap<Uuid, i64> {
-    let rows: Vec<(Uuid, i64)> = sqlx::query_as("select tenant_id, position from event_store.heads").fetch_all(&world.app.pools.loader).await.unwrap();
+    let rows: Vec<(Uuid, i64)> =
+        sqlx::query_as("select tenant_id, position from event_store.heads").fetch_all(&world.app.pools.loader).await.unwrap();
     rows.into_iter().collect()
 }
 

@@ -7,11 +7,25 @@ use sqlx::Executor;
 
 /// The names of a tenant's parked read models.
 async fn parked(world: &World, acme: &Acme) -> Vec<String> {
-    sqlx::query_scalar("select read_model from read_models.parked where tenant_id = $1 order by 1").bind(acme.id.0).fetch_all(&world.app.pools.worker).await.unwrap()
+    sqlx::query_scalar("select read_model from read_models.parked where tenant_id = $1 order by 1")
+        .bind(acme.id.0)
+        .fetch_all(&world.app.pools.worker)
+        .await
+        .unwrap()
 }
 
+/// What an operator does who has mended it and does not want to wait.
+const RETRY: &str = "update read_models.parked set retry_at = clock_timestamp()";
+
 async fn settled(world: &World, acme: &Acme, expected: &[&str]) {
-    eventually(&format!("{expected:?} to be parked"), || async { (parked(world, acme).await == expected).then_some(()) }).await;
+    let standing = async || {
+        let sql = "select read_model || ' at ' || position || ': ' || error from read_models.parked where tenant_id = $1 order by 1";
+        sqlx::query_scalar::<_, String>(sql).bind(acme.id.0).fetch_all(&world.app.pools.worker).await.unwrap()
+    };
+    let what = format!("{expected:?} to be parked");
+    let wait = eventually(&what, || async { (parked(world, acme).await == expected).then_some(()) });
+    let outcome = tokio::time::timeout(std::time::Duration::from_secs(15), wait).await;
+    assert!(outcome.is_ok(), "{expected:?} should be parked, and there stand {:#?}", standing().await);
 }
 
 async fn titles(acme: &Acme) -> Vec<String> {
@@ -31,7 +45,12 @@ async fn a_row_that_the_database_refuses_stops_one_read_model_of_one_tenant() {
 
     let input = format!("input: {{ pipelineId: \"{}\", title: \"Duck\" }}", board.id);
     let reply = acme.owner.client.mutate("createItem", &input, "id").await;
-    assert_eq!((reply.code().as_str(), &reply.payload()["userErrors"]), ("READ_MODEL_BEHIND", &json!([])), "the write stands: {}", reply.text);
+    assert_eq!(
+        (reply.code().as_str(), &reply.payload()["userErrors"]),
+        ("READ_MODEL_BEHIND", &json!([])),
+        "the write stands: {}",
+        reply.text
+    );
     settled(&world, &acme, &["pipeline_items"]).await;
 
     // Everything else of the tenant, and everybody else, goes on.
@@ -42,11 +61,20 @@ async fn a_row_that_the_database_refuses_stops_one_read_model_of_one_tenant() {
     let history = format!("{{ itemHistory(itemId: \"{good}\") {{ nodes {{ kind }} }} }}");
     acme.owner.client.get(&history, json!({})).await;
     let stale = acme.owner.client.with("Annals-Consistency-Token", reply.payload()["consistencyToken"].as_str().unwrap());
-    assert_eq!(stale.ask("{ pipelineItems { totalCount } }", json!({})).await.code(), "STALE_READ", "and says so to who asks for the write");
-    let (attempts, error): (i32, String) = sqlx::query_as("select attempts, error from read_models.parked where tenant_id = $1").bind(acme.id.0).fetch_one(&mut admin).await.unwrap();
+    assert_eq!(
+        stale.ask("{ pipelineItems { totalCount } }", json!({})).await.code(),
+        "STALE_READ",
+        "and says so to who asks for the write"
+    );
+    let (attempts, error): (i32, String) = sqlx::query_as("select attempts, error from read_models.parked where tenant_id = $1")
+        .bind(acme.id.0)
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
     assert!(attempts >= 0 && error.contains("no_ducks"), "{error}");
 
     admin.execute("alter table read_models.pipeline_items drop constraint no_ducks").await.unwrap();
+    admin.execute(RETRY).await.unwrap();
     settled(&world, &acme, &[]).await;
     assert_eq!(titles(&acme).await, ["acme item", "Duck"]);
     projecting.stop().await;
@@ -67,9 +95,15 @@ async fn an_event_that_cannot_be_read_stops_the_read_models_of_its_aggregate_and
 
     // Somebody with all power over the database spoils the last event.
     let mut admin = world.database.admin().await;
-    let of_last = format!("tenant_id = '{0}' and position = (select position from event_store.heads where tenant_id = '{0}')", acme.id);
-    let spoil = |payload: &str| format!("begin; set local session_replication_role = replica; update event_store.events set payload = '{payload}' where {of_last}; commit");
-    let kept: String = sqlx::query_scalar(&format!("select payload::text from event_store.events where {of_last}")).fetch_one(&mut admin).await.unwrap();
+    let last = heads(&world).await[&acme.id.0];
+    let of_last = format!("tenant_id = '{}' and position = {last}", acme.id);
+    let spoil = |payload: &str| {
+        format!(
+            "begin; set local session_replication_role = replica; update event_store.events set payload = '{payload}' where {of_last}; commit"
+        )
+    };
+    let kept: String =
+        sqlx::query_scalar(&format!("select payload::text from event_store.events where {of_last}")).fetch_one(&mut admin).await.unwrap();
     admin.execute(spoil(r#"{"type":"PipelineItemUpdated","title":7}"#).as_str()).await.unwrap();
 
     let projecting = world.projecting().await;
@@ -83,6 +117,7 @@ async fn an_event_that_cannot_be_read_stops_the_read_models_of_its_aggregate_and
     assert_eq!(reply.code(), "READ_MODEL_BEHIND", "other items can be changed: {}", reply.text);
 
     admin.execute(spoil(&kept.replace('\'', "''")).as_str()).await.unwrap();
+    admin.execute(RETRY).await.unwrap();
     settled(&world, &acme, &[]).await;
     let mut shown = titles(&acme).await;
     shown.sort();

@@ -9,16 +9,19 @@ const PERSONAL: [&str; 7] =
     ["changePassword", "createWorkspace", "leaveWorkspace", "revokeSession", "setDefaultWorkspace", "switchWorkspace", "updateProfile"];
 
 async fn ids(acme: &Acme) -> Ids {
-    let board = acme.board().await;
-    Ids {
+    let (board, elsewhere) = (acme.board().await, acme.board().await);
+    let ids = Ids {
         pipeline: board.id,
         item: acme.item(&board).await,
         beside: acme.item(&board).await,
         stages: board.stages,
+        elsewhere: (elsewhere.id, elsewhere.stages[0]),
         user: acme.member(BuiltInRole::Operator).await.id.0,
         session: acme.owner.session.0,
         workspace: acme.id.0,
-    }
+        others: Default::default(),
+    };
+    acme.with_others(ids).await
 }
 
 #[tokio::test]
@@ -34,12 +37,26 @@ async fn a_viewer_changes_nothing_in_the_workspace() {
         let document = schema.document(&root, None, &|_| ids.clone());
         let reply = viewer.client.ask(&document, json!({})).await;
         let error = &reply.body["errors"][0];
-        assert_eq!((&error["extensions"]["code"], &reply.body["data"][&root.name]), (&json!("FORBIDDEN"), &Value::Null), "{document}: {}", reply.text);
+        assert_eq!(
+            (&error["extensions"]["code"], &reply.body["data"][&root.name]),
+            (&json!("FORBIDDEN"), &Value::Null),
+            "{document}: {}",
+            reply.text
+        );
         assert!(error["message"].as_str().unwrap().contains('`'), "names the permission: {}", reply.text);
     }
     assert_eq!(heads(&world).await, before);
     // They do see it.
-    viewer.client.get(&format!("{{ pipelineItem(id: \"{}\") {{ title }} pipelines {{ nodes {{ key }} }} members {{ nodes {{ userId }} }} }}", ids.item), json!({})).await;
+    viewer
+        .client
+        .get(
+            &format!(
+                "{{ pipelineItem(id: \"{}\") {{ title }} pipelines {{ nodes {{ key }} }} members {{ nodes {{ userId }} }} }}",
+                ids.item
+            ),
+            json!({}),
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -95,7 +112,9 @@ async fn what_is_taken_from_a_member_counts_at_once() {
     let title = format!("itemId: \"{item}\", input: {{ title: \"Changed\" }}");
     assert_eq!(operator.client.mutate("updateItem", &title, "id").await.code(), "FORBIDDEN");
     acme.owner.client.run("removeMember", &user, "status").await;
-    for reply in [operator.client.mutate("updateItem", &title, "id").await, operator.client.ask("{ pipelines { nodes { id } } }", json!({})).await] {
+    for reply in
+        [operator.client.mutate("updateItem", &title, "id").await, operator.client.ask("{ pipelines { nodes { id } } }", json!({})).await]
+    {
         assert_eq!(reply.code(), "NOT_FOUND", "the workspace is there no more for who is no member: {}", reply.text);
     }
 }

@@ -2,7 +2,7 @@
 //! nobody here knows a value for fails the tests that go through all fields.
 
 use async_graphql_parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// The published schema.
@@ -24,11 +24,15 @@ pub(super) struct Root {
 pub(super) struct Ids {
     pub(super) pipeline: Uuid,
     pub(super) stages: Vec<Uuid>,
+    /// Another pipeline and its first stage.
+    pub(super) elsewhere: (Uuid, Uuid),
     pub(super) item: Uuid,
     pub(super) beside: Uuid,
     pub(super) user: Uuid,
     pub(super) session: Uuid,
     pub(super) workspace: Uuid,
+    /// One of each kind beside these, by its name in the schema: `company`, which `createCompany` made.
+    pub(super) others: BTreeMap<String, Uuid>,
 }
 
 impl Ids {
@@ -36,17 +40,25 @@ impl Ids {
     fn at(&self, field: &str, path: &str) -> String {
         let name = path.rsplit('.').next().unwrap_or(path);
         let id = match (field, name) {
+            ("transferItem", "pipelineId") => self.elsewhere.0,
+            ("transferItem", "stageId") => self.elsewhere.1,
             ("pipeline" | "pipelineBoard", "id") | (_, "pipelineId") => self.pipeline,
             ("pipelineItem" | "node", "id") | (_, "itemId") => self.item,
             ("workspace", "id") | (_, "workspaceId") => self.workspace,
             // To where it does not stand yet.
             (_, "stageId" | "toStageId") if field == "moveItem" || field == "removeStage" => self.stages[1],
             (_, "stageId" | "toStageId") => self.stages[0],
-            (_, "stageIds") => return format!("[{}]", self.stages.iter().rev().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", ")),
+            (_, "stageIds") => {
+                return format!("[{}]", self.stages.iter().rev().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", "));
+            }
             ("moveItem", "before" | "after") => self.beside,
             (_, "userId" | "assignedTo") => self.user,
             (_, "sessionId") => self.session,
-            _ => panic!("{field}({path}) is an id that this test knows nothing of: say in `Ids::at` what it names"),
+            _ => {
+                let kind = if name == "id" { field } else { name.strip_suffix("Id").unwrap_or(name) };
+                let unknown = || panic!("{field}({path}) is an id that this test knows nothing of: say in `Ids::at` what it names");
+                *self.others.get(kind).unwrap_or_else(unknown)
+            }
         };
         format!("\"{id}\"")
     }
@@ -120,6 +132,17 @@ impl Schema {
         [self.queries(), self.mutations()].concat()
     }
 
+    /// The mutations that make something by fillers alone, each with the name of what it makes. What needs more care is
+    /// made by hand.
+    pub(super) fn makers(&self) -> Vec<(String, Root)> {
+        let made = |root: Root| {
+            let kind = root.name.strip_prefix("create")?;
+            let kind = format!("{}{}", kind[..1].to_lowercase(), &kind[1..]);
+            (!["item", "pipeline", "workspace"].contains(&kind.as_str())).then_some((kind, root))
+        };
+        self.mutations().into_iter().filter_map(made).collect()
+    }
+
     fn inputs(&self, kind: &Type) -> Option<Vec<InputValueDefinition>> {
         match &self.types.get(base(kind))?.kind {
             TypeKind::InputObject(input) => Some(input.fields.iter().map(|field| field.node.clone()).collect()),
@@ -156,11 +179,23 @@ impl Schema {
         format!("{} {{ {}{arguments} {} }}", root.operation, root.name, self.selection(&root.answer, 3))
     }
 
-    fn arguments(&self, field: &str, inputs: &[InputValueDefinition], prefix: &str, trial: Option<&str>, ids: &dyn Fn(&str) -> Ids) -> String {
+    fn arguments(
+        &self,
+        field: &str,
+        inputs: &[InputValueDefinition],
+        prefix: &str,
+        trial: Option<&str>,
+        ids: &dyn Fn(&str) -> Ids,
+    ) -> String {
         let mut given = vec![];
         for input in inputs {
             let path = format!("{prefix}{}", input.name.node);
             let wanted = trial.is_some_and(|trial| trial == path || trial.starts_with(&format!("{path}.")));
+            if path == "first" {
+                // Full pages of everything are too much at once.
+                given.push("first: 5".to_owned());
+                continue;
+            }
             if !wanted && (input.ty.node.nullable || input.default_value.is_some()) {
                 continue;
             }
@@ -169,7 +204,10 @@ impl Schema {
                 Some(inner) => {
                     let said = if prefix.is_empty() { something(field) } else { None };
                     let inner = self.arguments(field, &inner, &format!("{path}."), trial, ids);
-                    format!("{{ {} }}", [Some(inner.as_str()), said].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "))
+                    format!(
+                        "{{ {} }}",
+                        [Some(inner.as_str()), said].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+                    )
                 }
                 None => filler(field, &path).to_owned(),
             };
@@ -191,14 +229,22 @@ impl Schema {
             Some(TypeKind::Object(_)) => {
                 let simple = |field: &FieldDefinition| !self.is_object(&field.ty.node);
                 let asked = |field: &FieldDefinition| {
-                    let required = field.arguments.iter().any(|argument| !argument.node.ty.node.nullable && argument.node.default_value.is_none());
+                    let required =
+                        field.arguments.iter().any(|argument| !argument.node.ty.node.nullable && argument.node.default_value.is_none());
                     // The same twice; nodes are enough.
                     !required && field.name.node != "edges" && (levels > 1 || simple(field))
                 };
                 let fields = self.fields(name).into_iter().filter(asked);
                 let parts = fields.map(|field| match simple(&field) {
                     true => field.name.node.to_string(),
-                    false => format!("{} {}", field.name.node, self.selection(&field.ty.node, levels - if name.ends_with("Payload") || name.ends_with("Connection") { 1 } else { 2 }.min(levels - 1))),
+                    false => format!(
+                        "{} {}",
+                        field.name.node,
+                        self.selection(
+                            &field.ty.node,
+                            levels - if name.ends_with("Payload") || name.ends_with("Connection") { 1 } else { 2 }.min(levels - 1)
+                        )
+                    ),
                 });
                 format!("{{ {} }}", parts.collect::<Vec<_>>().join(" "))
             }

@@ -46,7 +46,12 @@ impl Ground {
         let (n, at) = (random.gen_range(0..5), format!("itemId: \"{item}\""));
         let priority = ["LOW", "HIGH", "URGENT"][random.gen_range(0..3)];
         match random.gen_range(0..26) {
-            0..=5 => ("createItem", format!("input: {{ pipelineId: \"{pipeline}\", title: \"Item\", description: \"{SECRET} {n}\", data: {{ a: \"{SECRET}\" }}, attributes: {{ by: \"{SECRET}\" }}, priority: {priority}, tags: [\"t{n}\"] }}")),
+            0..=5 => (
+                "createItem",
+                format!(
+                    "input: {{ pipelineId: \"{pipeline}\", title: \"Item\", description: \"{SECRET} {n}\", data: {{ a: \"{SECRET}\" }}, attributes: {{ by: \"{SECRET}\" }}, priority: {priority}, tags: [\"t{n}\"] }}"
+                ),
+            ),
             6 => ("updateItem", format!("{at}, input: {{ description: \"{SECRET} again {n}\", priority: {priority} }}")),
             7 => ("updateItem", format!("{at}, input: {{ description: null, dueDate: \"2026-0{}-01\" }}", n + 1)),
             8..=10 => ("moveItem", format!("{at}, input: {{ toStageId: \"{stage}\", note: \"{SECRET}\" }}")),
@@ -74,7 +79,9 @@ impl Ground {
             let (mutation, arguments) = self.anything(&mut random);
             let reply = person.client.mutate(mutation, &arguments, "id").await;
             let code = reply.code();
-            let fine = reply.status == 200 && !["INTERNAL", "UNAVAILABLE", "VALIDATION_FAILED", "GRAPHQL_VALIDATION_FAILED", "TIMEOUT", "OVERLOADED"].contains(&code.as_str());
+            let fine = [200, PARTIAL].contains(&reply.status)
+                && !["INTERNAL", "UNAVAILABLE", "VALIDATION_FAILED", "GRAPHQL_VALIDATION_FAILED", "TIMEOUT", "OVERLOADED"]
+                    .contains(&code.as_str());
             assert!(fine, "seed {seed}: {mutation}({arguments}): {} {}", reply.status, reply.text);
             if mutation == "createItem" && reply.payload()["entity"]["id"].is_string() {
                 self.items.lock().unwrap().push(uuid(&reply.payload()["entity"]["id"]));
@@ -117,7 +124,9 @@ async fn everything_in(database: &mut sqlx::PgConnection, schemas: &[&str]) -> V
 async fn after_a_storm_read_models_are_their_replay_and_nothing_personal_lies_open() {
     let captured = Captured::default();
     let writer = captured.clone();
-    let lines = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_env_filter("info,api=trace,event_store=trace,projections=trace,domain=trace");
+    let lines = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_env_filter("info,api=trace,event_store=trace,projections=trace,domain=trace");
     let _ = lines.json().try_init();
 
     let world = World::new().await;
@@ -127,7 +136,10 @@ async fn after_a_storm_read_models_are_their_replay_and_nothing_personal_lies_op
     join_all(storm.map(|(n, (ground, person))| ground.act(person, seed.wrapping_add(n as u64)))).await;
 
     let mut admin = world.database.admin().await;
-    let written: i64 = sqlx::query_scalar("select count(*) from event_store.events where aggregate_type = 'pipeline_item'").fetch_one(&mut admin).await.unwrap();
+    let written: i64 = sqlx::query_scalar("select count(*) from event_store.events where aggregate_type = 'pipeline_item'")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
     assert!(written > 100, "only {written} item events");
     is_dense(&mut admin).await;
     equals_its_replay(&world.app).await;
@@ -144,7 +156,10 @@ async fn after_a_storm_read_models_are_their_replay_and_nothing_personal_lies_op
     let hex = hex::encode(SECRET);
     for (table, row) in everything_in(&mut admin, &["event_store", "vault"]).await {
         let low = row.to_lowercase();
-        assert!(!low.contains(SECRET) && !low.contains(&hex) && !low.contains("people.example") && !low.contains("555 012"), "{table}: {row}");
+        assert!(
+            !low.contains(SECRET) && !low.contains(&hex) && !low.contains("people.example") && !low.contains("555 012"),
+            "{table}: {row}"
+        );
     }
     let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     for told in [SECRET, "people.example", "555 012", "Bearer", "eyJ"] {

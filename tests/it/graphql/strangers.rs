@@ -9,9 +9,9 @@ const SECRET: &str = "zanzibar";
 
 /// Something of each kind in a workspace.
 async fn things(acme: &Acme) -> Ids {
-    let board = acme.board().await;
+    let (board, elsewhere) = (acme.board().await, acme.board().await);
     let member = acme.member(BuiltInRole::Operator).await;
-    Ids {
+    let ids = Ids {
         pipeline: board.id,
         item: acme.item(&board).await,
         beside: {
@@ -22,14 +22,45 @@ async fn things(acme: &Acme) -> Ids {
             beside
         },
         stages: board.stages,
+        elsewhere: (elsewhere.id, elsewhere.stages[0]),
         user: member.id.0,
         session: session(&acme.app, acme.owner.id).await.0,
         workspace: acme.id.0,
-    }
+        others: Default::default(),
+    };
+    acme.with_others(ids).await
 }
 
 fn is_not_found(code: &str) -> bool {
     code == "NOT_FOUND" || code.ends_with("_NOT_FOUND")
+}
+
+/// As the other, but every id is one that nobody has.
+fn of_nobody(ids: &Ids) -> Ids {
+    let new = |_: &Uuid| clock::new_uuid();
+    Ids {
+        pipeline: new(&ids.pipeline),
+        stages: ids.stages.iter().map(new).collect(),
+        elsewhere: (new(&ids.elsewhere.0), new(&ids.elsewhere.1)),
+        item: new(&ids.item),
+        beside: new(&ids.beside),
+        user: new(&ids.user),
+        session: new(&ids.session),
+        workspace: new(&ids.workspace),
+        others: ids.others.iter().map(|(kind, id)| (kind.clone(), new(id))).collect(),
+    }
+}
+
+/// What was said, without the ids in it and the times.
+fn shape(reply: &Reply) -> String {
+    let parts = reply.text.split('"').map(|part| if part.len() >= 36 && Uuid::try_parse(&part[..36]).is_ok() { "ID" } else { part });
+    let words: Vec<String> = parts
+        .collect::<Vec<_>>()
+        .join("\"")
+        .split(' ')
+        .map(|word| if Uuid::try_parse(word).is_ok() { "ID".to_owned() } else { word.to_owned() })
+        .collect();
+    words.join(" ")
 }
 
 fn trials(schema: &Schema) -> Vec<(Root, Vec<String>)> {
@@ -52,7 +83,21 @@ async fn refused(world: &World, a: &Acme, of_b: &Ids, operation: &str) {
                 let document = schema.document(&root, Some(path), &ids);
                 let reply = a.owner.client.ask(&document, json!({})).await;
                 if !is_not_found(&reply.code()) {
-                    found_out.push(format!("{} with {path} of another workspace answers {:?}: {}\n  {document}", root.name, reply.code(), reply.text));
+                    found_out.push(format!(
+                        "{} with {path} of another workspace answers {:?}: {}\n  {document}",
+                        root.name,
+                        reply.code(),
+                        reply.text
+                    ));
+                }
+                let nobody = of_nobody(of_b);
+                let ids = |at: &str| if all || at == path { nobody.clone() } else { mine.clone() };
+                let of_nobody = a.owner.client.ask(&schema.document(&root, Some(path), &ids), json!({})).await;
+                if (reply.status, shape(&reply)) != (of_nobody.status, shape(&of_nobody)) {
+                    found_out.push(format!(
+                        "{} tells {path} of another workspace from one that nobody has: {} and {}",
+                        root.name, reply.text, of_nobody.text
+                    ));
                 }
                 if reply.text.to_lowercase().contains(SECRET) {
                     found_out.push(format!("{} with {path} of another workspace tells: {}", root.name, reply.text));
@@ -66,7 +111,9 @@ async fn refused(world: &World, a: &Acme, of_b: &Ids, operation: &str) {
         let document = schema.document(&root, paths.last().map(String::as_str), &|_| mine.clone());
         let reply = a.owner.client.ask(&document, json!({})).await;
         let code = reply.code();
-        if is_not_found(&code) || ["VALIDATION_ERROR", "FORBIDDEN", "GRAPHQL_VALIDATION_FAILED", "QUERY_TOO_COMPLEX", "INTERNAL"].contains(&code.as_str()) {
+        if is_not_found(&code)
+            || ["VALIDATION_ERROR", "FORBIDDEN", "GRAPHQL_VALIDATION_FAILED", "QUERY_TOO_COMPLEX", "INTERNAL"].contains(&code.as_str())
+        {
             found_out.push(format!("{} with ids of one's own answers {code}: {}\n  {document}", root.name, reply.text));
         }
     }
@@ -98,9 +145,25 @@ async fn node_finds_nothing_of_another_workspace_whatever_its_kind() {
     let world = World::new().await;
     let (a, b, of_b) = two_workspaces(&world).await;
     let membership = b.id.membership(UserId(of_b.user)).0;
-    for id in [of_b.pipeline, of_b.stages[0], of_b.item, of_b.user, of_b.session, of_b.workspace, membership, b.id.entry().0, b.owner.id.0, PLATFORM.0] {
+    for id in [
+        of_b.pipeline,
+        of_b.stages[0],
+        of_b.item,
+        of_b.user,
+        of_b.session,
+        of_b.workspace,
+        membership,
+        b.id.entry().0,
+        b.owner.id.0,
+        PLATFORM.0,
+    ] {
         for client in [&a.owner.client, &Client { workspace: None, ..a.owner.client.clone() }] {
-            let reply = client.ask("query ($id: ID!) { node(id: $id) { id __typename ... on Member { name } ... on Workspace { slug } } }", json!({ "id": id })).await;
+            let reply = client
+                .ask(
+                    "query ($id: ID!) { node(id: $id) { id __typename ... on Member { name } ... on Workspace { slug } } }",
+                    json!({ "id": id }),
+                )
+                .await;
             assert_eq!((reply.code().as_str(), &reply.body["data"]["node"]), ("NOT_FOUND", &Value::Null), "{}", reply.text);
             assert!(!reply.text.contains(SECRET), "{}", reply.text);
         }
@@ -118,8 +181,14 @@ async fn another_workspace_cannot_be_chosen_and_is_as_if_it_were_not_there() {
         let document = schema.document(&root, None, &|_| of_b.clone());
         for name in [b.slug.clone(), b.id.to_string()] {
             let reply = a.owner.client.in_workspace(&name).ask(&document, json!({})).await;
-            assert_eq!((reply.status, reply.code().as_str(), reply.body.get("data")), (nowhere.status, "NOT_FOUND", None), "{document}: {}", reply.text);
-            let (said, of_none) = (reply.body["errors"][0]["message"].as_str().unwrap(), nowhere.body["errors"][0]["message"].as_str().unwrap());
+            assert_eq!(
+                (reply.status, reply.code().as_str(), reply.body.get("data")),
+                (nowhere.status, "NOT_FOUND", None),
+                "{document}: {}",
+                reply.text
+            );
+            let (said, of_none) =
+                (reply.body["errors"][0]["message"].as_str().unwrap(), nowhere.body["errors"][0]["message"].as_str().unwrap());
             assert_eq!(said.replace(&name, "nowhere-at-all"), of_none);
         }
     }

@@ -1,8 +1,8 @@
 //! The whole program in this process, on a database of its own, asked through its public faces.
 
 use super::audit::prove;
-use super::{Database, Process};
 use super::database::MASTER;
+use super::{Database, Process};
 use api::app::App;
 use api::serve::{Options, Running};
 use domain::UserId;

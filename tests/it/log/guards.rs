@@ -71,7 +71,7 @@ async fn departures(team: Team, here: Process, there: Process, rounds: usize) ->
         let assign =
             async { code_of(&here.send::<PipelineItem>(team.by(team.owner), item, ItemCommand::AssignItem { user_id: member }).await) };
         let ((), assigned) = tokio::join!(remove, assign);
-        assert!(["OK", "ASSIGNEE_NOT_MEMBER"].contains(&assigned), "{assigned}");
+        assert!(["OK", "MEMBER_NOT_FOUND"].contains(&assigned), "{assigned}");
         *outcomes.entry(assigned).or_default() += 1;
     }
     outcomes

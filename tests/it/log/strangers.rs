@@ -114,7 +114,7 @@ async fn every_command_on_another_tenants_aggregate_answers_as_if_there_were_non
         assert_eq!(code_of(&process.send::<PipelineItem>(by(), mine, transfer).await), "PIPELINE_NOT_FOUND");
         assert_eq!(
             code_of(&process.send::<PipelineItem>(by(), mine, ItemCommand::AssignItem { user_id: guest }).await),
-            "ASSIGNEE_NOT_MEMBER"
+            "MEMBER_NOT_FOUND"
         );
         assert_eq!(process.state::<Pipeline>(ours.tenant, board.id).await, Pipeline::Absent);
     }

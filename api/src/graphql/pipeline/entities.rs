@@ -150,7 +150,16 @@ impl Item {
     /// The stage in which it stands.
     async fn stage(&self, ctx: &Context<'_>) -> Option<Result<ItemStage>> {
         let load = async { Ok::<_, async_graphql::Error>(loader(ctx)?.load_one(StageOf(self.0.row.stage_id.0)).await?) };
-        load.await.map(|found| found.map(|stage| ItemStage { id: stage.row.id, key: stage.row.key, name: stage.row.name, is_terminal: stage.row.is_terminal })).transpose()
+        load.await
+            .map(|found| {
+                found.map(|stage| ItemStage {
+                    id: stage.row.id,
+                    key: stage.row.key,
+                    name: stage.row.name,
+                    is_terminal: stage.row.is_terminal,
+                })
+            })
+            .transpose()
     }
 
     /// The member whose it is to do.

@@ -88,6 +88,16 @@ impl PipelineQuery {
             if let Some(id) = filter.pipeline_id {
                 exists(&mut scope, id.0).await?;
             }
+            if let Some(id) = filter.stage_id
+                && rows::stages_by_id(&mut scope, &[id.0]).await?.is_empty()
+            {
+                return Err(ApiError::not_found(format!("there is no stage with the id {} in this workspace", id.0)));
+            }
+            if let Some(id) = filter.assigned_to
+                && projections::workspace::member(&mut scope, id.0).await?.is_none()
+            {
+                return Err(ApiError::not_found(format!("there is no member with the user id {} in this workspace", id.0)));
+            }
             let page = rows::items(&mut scope, &filter, order_by, &page_args(first, after, last, before)).await?;
             let total = if counted(ctx) { Some(rows::count_items(&mut scope, &filter).await?) } else { None };
             scope.end().await?;
@@ -121,7 +131,11 @@ impl PipelineQuery {
 
     /// How long items stood in each stage of a pipeline, in the order of the board.
     #[graphql(complexity = "10 * child_complexity")]
-    async fn time_in_stage(&self, ctx: &Context<'_>, #[graphql(desc = "The pipeline.")] pipeline_id: NodeId<PipelineId>) -> Option<Result<Vec<rows::StageTime>>> {
+    async fn time_in_stage(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The pipeline.")] pipeline_id: NodeId<PipelineId>,
+    ) -> Option<Result<Vec<rows::StageTime>>> {
         let times = async {
             let viewer = Viewer::get(ctx)?;
             all_items(viewer)?;
@@ -209,7 +223,10 @@ async fn pipeline(ctx: &Context<'_>, id: PipelineId) -> Result<Pipeline> {
 
 /// The pipeline, or NOT_FOUND: ids in filters are no exception.
 async fn exists(scope: &mut Scope, id: PipelineId) -> Result<Pipeline, ApiError> {
-    rows::pipeline(scope, id).await?.map(Pipeline).ok_or_else(|| ApiError::not_found(format!("there is no pipeline with the id {id} in this workspace")))
+    rows::pipeline(scope, id)
+        .await?
+        .map(Pipeline)
+        .ok_or_else(|| ApiError::not_found(format!("there is no pipeline with the id {id} in this workspace")))
 }
 
 fn no_item(id: ItemId) -> ApiError {
@@ -232,4 +249,3 @@ fn all_items(viewer: &Viewer) -> Result<(), ApiError> {
 fn counted(ctx: &Context<'_>) -> bool {
     ctx.look_ahead().field("totalCount").exists()
 }
-

@@ -1,7 +1,7 @@
 //! Where an item shall stand: clients say before or behind which other, the order key between the two is ours.
 
 use super::inputs::MoveItemInput;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use domain::ItemId;
 use domain::pipeline::rank;
 use projections::pipeline::neighbour_ranks;
@@ -16,7 +16,11 @@ pub(super) async fn place(scope: &mut Scope, moving: ItemId, input: &MoveItemInp
         (None, Some(item)) => ("after", item),
     };
     let ranks = neighbour_ranks(scope, input.to_stage_id.0, Some(moving), beside.0, field == "after").await?;
-    let Some((above, below)) = ranks else { return Err(ApiError::invalid_field(field, "no such item stands in this stage")) };
+    let Some((above, below)) = ranks else {
+        return Err(ApiError::refusal(Code::NotFound.name(), "no such item stands in this stage", Some(field)));
+    };
     let between = rank::between(above.as_deref(), below.as_deref());
-    between.map(Some).ok_or_else(|| ApiError::invalid_field(field, "there is no more room between these two items; move one of them elsewhere first"))
+    between
+        .map(Some)
+        .ok_or_else(|| ApiError::invalid_field(field, "there is no more room between these two items; move one of them elsewhere first"))
 }

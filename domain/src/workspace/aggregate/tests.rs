@@ -176,7 +176,7 @@ fn ownership_granted_twice_or_revoked_twice_changes_nothing() {
     given([team(), granted()])
         .when(here(alice(BuiltInRole::Owner)), RevokeOwnership { user_id: BOB })
         .then([OwnershipRevoked { user_id: BOB }]);
-    given([team()]).when(here(alice(BuiltInRole::Owner)), RevokeOwnership { user_id: BOB }).then_nothing();
+    given([team()]).when(here(alice(BuiltInRole::Owner)), RevokeOwnership { user_id: BOB }).then_refused(WorkspaceError::NotAnOwner);
 }
 
 #[test]

@@ -1,0 +1,276 @@
+//! What one command does: authorise, look up its key, load, decide, append; and again where the log has moved.
+
+mod decision;
+mod keys;
+mod types;
+
+pub use types::{Committed, ExecuteError, Request, Target};
+
+use crate::append::{Appender, Verdict};
+use crate::load::{LoadError, Loaded, Loader};
+use crate::locks::Locks;
+use crate::{AccessCache, AppenderConfig, Pools, StoreError, Vault, Wake};
+use domain::roles::GrantSet;
+use domain::{Caller, Decider, FactRef, Facts, Guarded, TenantId, authorise, for_each_aggregate};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How often a command is decided anew because the log has moved under it.
+const ATTEMPTS: u32 = 20;
+
+/// Executes commands against one database.
+pub struct Commands {
+    loader: Loader,
+    vault: Vault,
+    access: AccessCache,
+    appender: Appender,
+    locks: Locks,
+    keys: sqlx::PgPool,
+}
+
+impl std::fmt::Debug for Commands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Commands")
+    }
+}
+
+impl Commands {
+    /// Commands through these pools. Tells `wake` what it has written.
+    #[must_use]
+    pub fn new(pools: &Pools, vault: Vault, access: AccessCache, wake: &Wake, config: AppenderConfig) -> Self {
+        Self {
+            loader: Loader::new(pools.loader.clone(), vault.clone(), 50_000),
+            vault,
+            access,
+            appender: Appender::start(pools, wake, config),
+            locks: Locks::default(),
+            keys: pools.loader.clone(),
+        }
+    }
+
+    /// Executes one command.
+    ///
+    /// # Errors
+    /// Why nothing was written. [`StoreError::Unavailable`] alone leaves it open whether something was.
+    pub async fn execute<D: Decider>(
+        &self,
+        request: &Request,
+        target: Target,
+        command: D::Command,
+    ) -> Result<Committed, ExecuteError<D::Error>> {
+        let id = target.id();
+        let _turn = match target {
+            Target::Existing(_) => Some(self.locks.turn(id).await),
+            Target::New(_) => None,
+        };
+        let fingerprint = request.key.as_ref().map(|_| self.fingerprint::<D>(request, target, &command)).transpose()?;
+        let mut target = target;
+        for attempt in 0..ATTEMPTS {
+            let caller = self.caller(request, attempt > 0).await?;
+            let (loaded, taken) = self.load::<D>(request, target).await?;
+            let mut basis = if taken { vec![] } else { vec![(id, loaded.sequence)] };
+            let authority = match authorise(&command, &loaded.state, &caller) {
+                Ok(authority) => authority,
+                // The fold may be behind a grant: looked at afresh once before saying no.
+                Err(_) if attempt == 0 => continue,
+                Err(_) if !self.still_so(request.tenant, &basis).await? => continue,
+                Err(denied) => return Err(ExecuteError::Denied(denied)),
+            };
+            if let (Some(key), Some(fingerprint)) = (&request.key, &fingerprint)
+                && let Some(committed) = self.first_outcome::<D>(request, key, fingerprint).await?
+            {
+                return Ok(committed);
+            }
+            let (facts, guards) = self.facts(request.tenant, &command.facts(&loaded.state, &caller)).await?;
+            basis.extend_from_slice(&guards);
+            let sequence = loaded.sequence;
+            let decision = match self
+                .decide::<D>(request, id, loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref())
+                .await
+            {
+                // What is appended is checked there; what is not, here.
+                Err(ExecuteError::Refused(_)) if !self.still_so(request.tenant, &basis).await? => continue,
+                decision => decision?,
+            };
+            if taken {
+                return if decision.events == 0 { Ok(unchanged(id, sequence)) } else { Err(ExecuteError::IdTaken) };
+            }
+            if decision.events == 0 && request.key.is_none() {
+                if !self.still_so(request.tenant, &basis).await? {
+                    continue;
+                }
+                return Ok(unchanged(id, sequence));
+            }
+            let events = i64::try_from(decision.events).unwrap_or(i64::MAX);
+            let guards: Vec<Uuid> = decision.append.guards.iter().map(|(id, _)| *id).collect();
+            match self.appender.append(decision.append).await? {
+                Verdict::Written { first_position } => {
+                    let sequence = sequence + events;
+                    // It stands, whatever becomes of the cache.
+                    if events > 0
+                        && let Err(error) = self.loader.keep(request.tenant, id, sequence, decision.state).await
+                    {
+                        tracing::warn!(%error, aggregate = %id, "an aggregate could not be kept for the next command");
+                        self.loader.forget(id);
+                    }
+                    return Ok(Committed { aggregate_id: id, first_position, events, sequence, replayed: false });
+                }
+                Verdict::WrittenBefore => {
+                    self.loader.forget(id);
+                    return self.written_before::<D>(request, id, sequence + 1, events).await;
+                }
+                Verdict::KeyUsed { outcome } => {
+                    self.loader.forget(id);
+                    return serde_json::from_str(&outcome).map_err(|error| StoreError::data("idempotency outcome", error).into());
+                }
+                Verdict::KeyMisused => return Err(ExecuteError::KeyMisused),
+                Verdict::ClaimRefused { name } => return Err(refused_claim::<D>(&name)),
+                Verdict::AccessMoved => {}
+                Verdict::StreamMoved => {
+                    self.loader.forget(id);
+                    target = Target::Existing(id);
+                }
+                Verdict::GuardMoved => guards.into_iter().for_each(|id| self.loader.forget(id)),
+            }
+        }
+        Err(ExecuteError::Contended)
+    }
+
+    async fn caller(&self, request: &Request, afresh: bool) -> Result<Caller, StoreError> {
+        let (grants, grants_position) = match request.principal.user() {
+            Some(user) => {
+                let access = if afresh { self.access.fresh(request.tenant).await? } else { self.access.folded(request.tenant).await? };
+                (access.grants(user), access.position())
+            }
+            None => (GrantSet::EMPTY, 0),
+        };
+        Ok(Caller {
+            principal: request.principal,
+            tenant: request.tenant,
+            grants,
+            grants_position,
+            on_behalf_of: request.on_behalf_of,
+            session: request.session,
+            occurred_at: request.occurred_at,
+            now: request.now,
+            command_id: request.command_id,
+        })
+    }
+
+    /// Whether the log still has what was decided upon as it was loaded; what it has not is forgotten, since
+    /// another process may have written after it came into the cache.
+    async fn still_so(&self, tenant: TenantId, basis: &[(Uuid, i64)]) -> Result<bool, StoreError> {
+        let (ids, sequences): (Vec<String>, Vec<i64>) = basis.iter().map(|(id, sequence)| (id.to_string(), *sequence)).unzip();
+        let moved: Vec<String> = sqlx::query_scalar(
+            "select b.id from unnest($2::text[], $3::bigint[]) as b (id, sequence)
+             where b.sequence <> coalesce((select max(e.sequence) from event_store.events e where e.aggregate_id = b.id and e.tenant_id = $1), 0)",
+        )
+        .bind(tenant.0)
+        .bind(ids)
+        .bind(sequences)
+        .fetch_all(&self.keys)
+        .await?;
+        basis.iter().filter(|(id, _)| moved.contains(&id.to_string())).for_each(|(id, _)| self.loader.forget(*id));
+        Ok(moved.is_empty())
+    }
+
+    /// The aggregate, and whether its id is taken by something else: then it is nothing here, and, if it is another
+    /// tenant's, an incident.
+    async fn load<D: Decider>(&self, request: &Request, target: Target) -> Result<(Loaded<D>, bool), StoreError> {
+        let nothing = Loaded { sequence: 0, state: D::default() };
+        let Target::Existing(id) = target else { return Ok((nothing, false)) };
+        match self.loader.load(request.tenant, id).await {
+            Ok(loaded) => Ok((loaded, false)),
+            Err(LoadError::Foreign) => {
+                tracing::warn!(
+                    target: "security", kind = "CROSS_WORKSPACE_ACCESS", tenant = %request.tenant, actor = %request.principal.id(), aggregate = %id,
+                    "a command named another tenant's aggregate"
+                );
+                Ok((nothing, true))
+            }
+            Err(LoadError::OtherType) => Ok((nothing, true)),
+            Err(LoadError::Store(error)) => Err(error),
+        }
+    }
+
+    /// The state of an aggregate as of now, for parts of the program that act on it; `Default` where there is
+    /// none, or none of this tenant's.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn state<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<D, StoreError> {
+        // Another process may have written since it was cached.
+        self.loader.forget(id);
+        match self.loader.load::<D>(tenant, id).await {
+            Ok(loaded) => Ok(loaded.state),
+            Err(LoadError::Foreign | LoadError::OtherType) => Ok(D::default()),
+            Err(LoadError::Store(error)) => Err(error),
+        }
+    }
+
+    async fn facts(&self, tenant: TenantId, wanted: &[FactRef]) -> Result<(Facts, Vec<(Uuid, i64)>), StoreError> {
+        macro_rules! load_fact {
+            ($fact:ident, $facts:ident, $guards:ident; $($decider:ty,)*) => {
+                match $fact.aggregate_type {
+                    $(kind if kind == <$decider as Decider>::TYPE => {
+                        let state = match self.loader.fact::<$decider>(tenant, $fact.id).await {
+                            Ok((sequence, state)) => {
+                                $guards.push(($fact.id, sequence));
+                                state
+                            }
+                            // What has this id is and stays something else: there is nothing to guard.
+                            Err(LoadError::Foreign | LoadError::OtherType) => Arc::new(<$decider>::default()),
+                            Err(LoadError::Store(error)) => return Err(error),
+                        };
+                        $facts.insert($fact.id, state);
+                    })*
+                    other => return Err(StoreError::data(other, "no such aggregate")),
+                }
+            };
+        }
+        let (mut facts, mut guards) = (Facts::default(), Vec::new());
+        for fact in wanted {
+            for_each_aggregate!(load_fact!(fact, facts, guards;));
+        }
+        Ok((facts, guards))
+    }
+
+    /// Who holds a claim: the way to a user by their e-mail, to a workspace by its slug.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn claim_holder(&self, tenant: TenantId, name: &domain::ClaimName) -> Result<Option<Uuid>, StoreError> {
+        let holder = sqlx::query_scalar!(
+            "select holder from event_store.claims where tenant_id = $1 and name = $2 limit 1",
+            tenant.0,
+            self.vault.claim(tenant, name)
+        )
+        .fetch_optional(&self.keys)
+        .await?;
+        holder.map(|holder| holder.parse().map_err(|error| StoreError::data("claim", error))).transpose()
+    }
+
+    /// The access of tenants.
+    #[must_use]
+    pub fn access(&self) -> &AccessCache {
+        &self.access
+    }
+
+    /// The secrets.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+}
+
+fn unchanged(id: Uuid, sequence: i64) -> Committed {
+    Committed { aggregate_id: id, first_position: 1, events: 0, sequence, replayed: false }
+}
+
+fn refused_claim<D: Decider>(name: &str) -> ExecuteError<D::Error> {
+    let kind = name.split(':').next().unwrap_or_default();
+    match D::claim_refused(kind) {
+        Some(error) => ExecuteError::Refused(error),
+        None => ExecuteError::Store(StoreError::data(D::TYPE, format!("claims of kind {kind} have no refusal"))),
+    }
+}
