@@ -21,6 +21,17 @@ impl Default for PoolSizes {
     }
 }
 
+/// How the connections that append plan. Planning anew for each call's arrays costs more than a generic plan ever
+/// loses; but that plan is kept while the tables outgrow what was known of them when it was made, so it goes by the
+/// index, one key at a time, which is right for any size.
+const APPEND: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
 /// The program's connections to one database.
 #[derive(Clone)]
 pub struct Pools {
@@ -52,8 +63,7 @@ impl Pools {
             api: pool("annals_api", sizes.api),
             loader: pool("annals_loader", sizes.loader),
             worker: pool("annals_worker", sizes.worker),
-            // Planning the append anew for each call's arrays costs more than a generic plan ever loses.
-            append: role("annals_api").options([("plan_cache_mode", "force_generic_plan")]),
+            append: role("annals_api").options(APPEND),
         }
     }
 

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// How often another process' progress is looked up.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often the progress of this process' own projector is looked up, beside what it tells by itself.
+const GLANCE: Duration = Duration::from_millis(250);
 /// Tenants whose progress is remembered; beyond, all are looked up again.
 const REMEMBERED: usize = 100_000;
 
@@ -55,19 +57,25 @@ impl Freshness {
     /// [`Behind`] when the time runs out, be it that the database does not answer.
     pub async fn wait(&self, tenant: TenantId, position: i64, read_models: &[&str], patience: Duration) -> Result<(), Behind> {
         let deadline = Instant::now() + patience;
+        let known = || self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
+        // Where this process projects the tenant, news comes by itself, and the table is asked only in case.
+        let pause = |known: Option<i64>| if known.is_some() { GLANCE } else { LOOK };
+        let mut look = Instant::now() + known().map_or(Duration::ZERO, |_| GLANCE);
         loop {
             let news = self.news.notified();
-            let known = self.reached.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
-            if known.is_some_and(|known| known >= position) {
+            let reached = known();
+            if reached.is_some_and(|reached| reached >= position) {
                 return Ok(());
             }
-            match tokio::time::timeout_at(deadline, self.reached(tenant, read_models)).await {
-                Ok(Ok(reached)) if reached >= position => return Ok(()),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "looking up the progress of read models"),
-                Err(_) => return Err(Behind),
+            if Instant::now() >= look {
+                match tokio::time::timeout_at(deadline, self.reached(tenant, read_models)).await {
+                    Ok(Ok(reached)) if reached >= position => return Ok(()),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "looking up the progress of read models"),
+                    Err(_) => return Err(Behind),
+                }
+                look = Instant::now() + pause(reached);
             }
-            let look = Instant::now() + LOOK;
             if tokio::time::timeout_at(look.min(deadline), news).await.is_err() && Instant::now() >= deadline {
                 return Err(Behind);
             }

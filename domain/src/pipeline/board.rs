@@ -4,7 +4,7 @@ use super::{
     MAX_STAGES, NewStage, Pipeline, PipelineChanges, PipelineCommand, PipelineError, PipelineEvent, PipelineType, Stage, StageChanges,
 };
 use crate::workspace::{Membership, Plan, Workspace};
-use crate::{Act, Decider, Personal, StageId, UserId, WorkspaceId, edit};
+use crate::{Act, Decider, Personal, StageId, UserId, edit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -104,8 +104,8 @@ impl Board {
                 if changes == StageChanges::default() { vec![] } else { vec![PipelineEvent::StageUpdated { stage_id, changes }] }
             }
             ReorderStages { stage_ids } => {
-                if let Some(none) = stage_ids.iter().find(|id| self.stage(**id).is_none()) {
-                    return Err(PipelineError::NoSuchStage(*none));
+                if stage_ids.iter().any(|id| self.stage(*id).is_none()) {
+                    return Err(PipelineError::NoSuchStage);
                 }
                 let named: BTreeSet<StageId> = stage_ids.iter().copied().collect();
                 if stage_ids.len() != self.stages.len() || !self.stages.iter().all(|stage| named.contains(&stage.id)) {
@@ -122,15 +122,12 @@ impl Board {
                 vec![PipelineEvent::StageRemoved { stage_id }]
             }
             AssignOperator { user_id } if self.operators.contains(&user_id) => vec![],
-            AssignOperator { user_id } => {
-                let membership = WorkspaceId::from(act.caller().tenant).membership(user_id);
-                if !act.fact::<Membership>(membership).is_some_and(Membership::is_active) {
-                    return Err(PipelineError::OperatorNotMember);
-                }
-                vec![PipelineEvent::OperatorAssigned { user_id }]
-            }
-            UnassignOperator { user_id } if !self.operators.contains(&user_id) => return Err(PipelineError::NoSuchOperator),
-            UnassignOperator { user_id } => vec![PipelineEvent::OperatorUnassigned { user_id }],
+            AssignOperator { user_id } if !Membership::has(act, user_id) => return Err(PipelineError::OperatorNotMember),
+            AssignOperator { user_id } => vec![PipelineEvent::OperatorAssigned { user_id }],
+            // Whoever has left since may still stand there.
+            UnassignOperator { user_id } if self.operators.contains(&user_id) => vec![PipelineEvent::OperatorUnassigned { user_id }],
+            UnassignOperator { user_id } if !Membership::has(act, user_id) => return Err(PipelineError::OperatorNotMember),
+            UnassignOperator { .. } => vec![],
             DeletePipeline => vec![PipelineEvent::PipelineDeleted { key: self.key.clone() }],
             RestorePipeline => vec![],
         })

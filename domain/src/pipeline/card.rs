@@ -3,7 +3,7 @@
 use super::{Board, ItemChanges, ItemCommand, ItemError, ItemEvent, MAX_TAGS, Pipeline, Priority, Stage, rank};
 use crate::roles::PIPELINE_ITEMS_ASSIGN;
 use crate::workspace::Membership;
-use crate::{Act, Json, Moment, Personal, PipelineId, Rank, StageId, UserId, WorkspaceId, edit};
+use crate::{Act, Json, Moment, Personal, PipelineId, Rank, StageId, UserId, edit};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,7 @@ pub(super) fn create(command: ItemCommand, act: &Act) -> Result<Vec<ItemEvent>, 
         if act.user() != Some(user) && act.caller().grants.scope(PIPELINE_ITEMS_ASSIGN).is_none() {
             return Err(ItemError::AssignNotAllowed);
         }
-        if !is_member(act, user) {
+        if !Membership::has(act, user) {
             return Err(ItemError::AssigneeNotMember);
         }
     }
@@ -164,7 +164,7 @@ impl Card {
                 std::iter::once(transferred).chain(turn(self.is_open(), stage, pipeline_id, entered_at)).collect()
             }
             AssignItem { user_id } if self.assigned_to == Some(user_id) => vec![],
-            AssignItem { user_id } if !is_member(act, user_id) => return Err(ItemError::UserNotMember),
+            AssignItem { user_id } if !Membership::has(act, user_id) => return Err(ItemError::UserNotMember),
             AssignItem { user_id } => vec![ItemEvent::PipelineItemAssigned { user_id }],
             UnassignItem => self.assigned_to.map(|user_id| ItemEvent::PipelineItemUnassigned { user_id }).into_iter().collect(),
             AddItemTag { tag } if self.has(tag.as_str()) => vec![],
@@ -229,11 +229,6 @@ fn active_stage(act: &Act, pipeline_id: PipelineId, stage_id: Option<StageId>) -
         return Err(ItemError::PipelineInactive);
     }
     stage_id.map_or(pipeline.stages.first(), |id| pipeline.stage(id)).ok_or(ItemError::StageNotFound)
-}
-
-fn is_member(act: &Act, user: UserId) -> bool {
-    let membership = WorkspaceId::from(act.caller().tenant).membership(user);
-    act.fact::<Membership>(membership).is_some_and(Membership::is_active)
 }
 
 /// What entering a stage does to an item beside placing it there.

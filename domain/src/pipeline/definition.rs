@@ -6,7 +6,7 @@ use crate::roles::{PIPELINES_CREATE, PIPELINES_DELETE, PIPELINES_UPDATE};
 use crate::workspace::{Membership, Workspace};
 use crate::{
     Act, Caller, Change, ClaimChange, ClaimName, Color, Decider, FactRef, Guarded, Key, LongText, Name, Needs, Patch, Personal, Sealable,
-    StageId, UserId, WorkspaceId,
+    StageId, UserId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -194,13 +194,9 @@ pub enum PipelineError {
     #[error("this pipeline has open items; complete, transfer or delete them first")]
     PipelineInUse,
     /// One of the stages named is none of this pipeline's.
-    #[error("this pipeline has no stage {0}; name each of its stages exactly once")]
+    #[error("one of these is no stage of this pipeline; name each of its stages exactly once")]
     #[strum(serialize = "STAGE_NOT_FOUND")]
-    NoSuchStage(StageId),
-    /// Only operators can cease to be.
-    #[error("this user does not operate this pipeline")]
-    #[strum(serialize = "OPERATOR_NOT_FOUND")]
-    NoSuchOperator,
+    NoSuchStage,
     /// Only members operate.
     #[error("there is no such active member in this workspace, and only members operate pipelines")]
     #[strum(serialize = "MEMBER_NOT_FOUND")]
@@ -211,8 +207,8 @@ crate::refusal!(PipelineError, {
     Self::StageKeyRepeated(_) | Self::TooManyStages => "stages",
     Self::StageNotFound | Self::StageIdTaken(_) => "stageId",
     Self::OrderOutOfRange(_) => "order",
-    Self::NotAllStages | Self::NoSuchStage(_) => "stageIds",
-    Self::OperatorNotMember | Self::NoSuchOperator => "userId",
+    Self::NotAllStages | Self::NoSuchStage => "stageIds",
+    Self::OperatorNotMember => "userId",
 });
 
 /// A pipeline as far as it has come.
@@ -272,7 +268,7 @@ impl Guarded<Pipeline> for PipelineCommand {
     fn facts(&self, _: &Pipeline, caller: &Caller) -> Vec<FactRef> {
         match self {
             Self::ActivatePipeline => vec![FactRef::of::<Workspace>(caller.tenant)],
-            Self::AssignOperator { user_id } => vec![FactRef::of::<Membership>(WorkspaceId::from(caller.tenant).membership(*user_id))],
+            Self::AssignOperator { user_id } | Self::UnassignOperator { user_id } => vec![Membership::wanted(caller, *user_id)],
             _ => vec![],
         }
     }

@@ -7,7 +7,7 @@ use crate::roles::{PIPELINE_ITEMS_ASSIGN, PIPELINE_ITEMS_CREATE, PIPELINE_ITEMS_
 use crate::workspace::Membership;
 use crate::{
     Act, ActivityName, Caller, ClaimChange, ClaimName, Decider, FactRef, Guarded, Json, LongText, Moment, Needs, Patch, Personal,
-    PipelineId, Rank, Sealable, ShortText, SourceRef, StageId, Tag, Title, UserId, WorkspaceId,
+    PipelineId, Rank, Sealable, ShortText, SourceRef, StageId, Tag, Title, UserId,
 };
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -328,7 +328,7 @@ impl Guarded<PipelineItem> for ItemCommand {
 
     fn facts(&self, item: &PipelineItem, caller: &Caller) -> Vec<FactRef> {
         let own = || item.card().map(|card| FactRef::of::<Pipeline>(card.pipeline_id)).into_iter().collect();
-        let member = |user| FactRef::of::<Membership>(WorkspaceId::from(caller.tenant).membership(user));
+        let member = |user| Membership::wanted(caller, user);
         match self {
             Self::CreateItem { pipeline_id, assigned_to, .. } => {
                 std::iter::once(FactRef::of::<Pipeline>(*pipeline_id)).chain(assigned_to.map(member)).collect()

@@ -6,7 +6,7 @@ use super::{Confidence, Currency, Membership, Plan, Settings, SettingsChanges};
 use crate::roles::{BuiltInRole, WORKSPACE_TRANSFER, WORKSPACE_UPDATE};
 use crate::{
     AccessChange, Act, Caller, Decider, FactRef, Guarded, Json, Moment, Name, Needs, Patch, Personal, ShortText, Slug, TenantId, TimeZone,
-    UserId, WorkspaceId, edit,
+    UserId, edit,
 };
 use chrono::{Datelike, TimeZone as _, Utc};
 use serde::{Deserialize, Serialize};
@@ -168,10 +168,6 @@ pub enum WorkspaceError {
     /// There is only one owner, for ever.
     #[error("a PERSONAL workspace has one owner for ever; create a TEAM workspace to share ownership")]
     PersonalWorkspace,
-    /// Only owners can cease to be.
-    #[error("this user does not own this workspace")]
-    #[strum(serialize = "OWNER_NOT_FOUND")]
-    NotAnOwner,
     /// Only members can own.
     #[error("there is no such active member in this workspace; add the user first")]
     #[strum(serialize = "MEMBER_NOT_FOUND")]
@@ -185,7 +181,7 @@ pub enum WorkspaceError {
 }
 
 crate::refusal!(WorkspaceError, {
-    Self::NotAMember | Self::NotAnOwner | Self::LastOwner => "userId",
+    Self::NotAMember | Self::LastOwner => "userId",
     Self::OwnerNotAssignable => "defaultRoleKey",
 });
 
@@ -274,7 +270,7 @@ impl Guarded<Workspace> for WorkspaceCommand {
 
     fn facts(&self, _: &Workspace, caller: &Caller) -> Vec<FactRef> {
         match self {
-            Self::GrantOwnership { user_id } => vec![FactRef::of::<Membership>(WorkspaceId::from(caller.tenant).membership(*user_id))],
+            Self::GrantOwnership { user_id } | Self::RevokeOwnership { user_id } => vec![Membership::wanted(caller, *user_id)],
             _ => vec![],
         }
     }
@@ -330,14 +326,11 @@ impl Decider for Workspace {
             }
             GrantOwnership { .. } | RevokeOwnership { .. } if personal => return Err(WorkspaceError::PersonalWorkspace),
             GrantOwnership { user_id } if owners.contains(&user_id) => vec![],
-            GrantOwnership { user_id } => {
-                let membership = WorkspaceId::from(act.caller().tenant).membership(user_id);
-                if !act.fact::<Membership>(membership).is_some_and(Membership::is_active) {
-                    return Err(WorkspaceError::NotAMember);
-                }
-                vec![OwnershipGranted { user_id }]
+            GrantOwnership { user_id } | RevokeOwnership { user_id } if !owners.contains(&user_id) && !Membership::has(act, user_id) => {
+                return Err(WorkspaceError::NotAMember);
             }
-            RevokeOwnership { user_id } if !owners.contains(&user_id) => return Err(WorkspaceError::NotAnOwner),
+            GrantOwnership { user_id } => vec![OwnershipGranted { user_id }],
+            RevokeOwnership { user_id } if !owners.contains(&user_id) => vec![],
             RevokeOwnership { .. } if owners.len() == 1 => return Err(WorkspaceError::LastOwner),
             RevokeOwnership { user_id } => vec![OwnershipRevoked { user_id }],
             ChangePlan { plan, .. } if plan == *old_plan => vec![],

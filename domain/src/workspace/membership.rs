@@ -5,6 +5,7 @@ use super::{Workspace, WorkspaceKind};
 use crate::roles::{BuiltInRole, MEMBERS_REMOVE, ROLES_ASSIGN, USERS_DELETE};
 use crate::{
     AccessChange, Act, Caller, ClaimChange, ClaimName, Decider, Email, FactRef, Guarded, Needs, Personal, ShortText, Title, UserId,
+    WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -192,6 +193,17 @@ pub enum Membership {
 }
 
 impl Membership {
+    /// What a command declares whose decision depends on whether a user is a member.
+    pub(crate) fn wanted(caller: &Caller, user: UserId) -> FactRef {
+        FactRef::of::<Self>(WorkspaceId::from(caller.tenant).membership(user))
+    }
+
+    /// Whether a user is an active member, by the fact that the command has declared.
+    pub(crate) fn has(act: &Act, user: UserId) -> bool {
+        let id = WorkspaceId::from(act.caller().tenant).membership(user);
+        act.fact::<Self>(id).is_some_and(Self::is_active)
+    }
+
     /// True while the user is a member.
     #[must_use]
     pub fn is_active(&self) -> bool {

@@ -171,7 +171,7 @@ fn reordering_names_every_stage_exactly_once() {
     for bad in [&[WON, LEAD][..], &[WON, LEAD, LEAD], &[WON, LEAD, OFFER, OFFER], &[]] {
         given(sales()).when(alice(Pm), reorder(bad)).then_refused(PipelineError::NotAllStages);
     }
-    given(sales()).when(alice(Pm), reorder(&[WON, LEAD, NOWHERE])).then_refused(PipelineError::NoSuchStage(NOWHERE));
+    given(sales()).when(alice(Pm), reorder(&[WON, LEAD, NOWHERE])).then_refused(PipelineError::NoSuchStage);
 }
 
 #[test]
@@ -188,13 +188,14 @@ fn only_active_members_become_operators() {
     let assign = || AssignOperator { user_id: BOB };
     let ((id, member), (_, former)) = (member(BOB), former_member(BOB));
     let assigned = OperatorAssigned { user_id: BOB };
-    given(sales()).and::<Membership>(id, member).when(alice(Pm), assign()).then([assigned.clone()]);
+    given(sales()).and::<Membership>(id, member.clone()).when(alice(Pm), assign()).then([assigned.clone()]);
     given(sales()).and::<Membership>(id, former).when(alice(Pm), assign()).then_refused(PipelineError::OperatorNotMember);
     given(sales()).when(alice(Pm), assign()).then_refused(PipelineError::OperatorNotMember);
     let after: Vec<_> = sales().into_iter().chain([assigned]).collect();
     given(after.clone()).when(alice(Pm), assign()).then_nothing();
     given(after).when(alice(Pm), UnassignOperator { user_id: BOB }).then([OperatorUnassigned { user_id: BOB }]);
-    given(sales()).when(alice(Pm), UnassignOperator { user_id: BOB }).then_refused(PipelineError::NoSuchOperator);
+    given(sales()).and::<Membership>(id, member).when(alice(Pm), UnassignOperator { user_id: BOB }).then_nothing();
+    given(sales()).when(alice(Pm), UnassignOperator { user_id: BOB }).then_refused(PipelineError::OperatorNotMember);
 }
 
 #[test]
