@@ -2,32 +2,43 @@
 //! who may not see it, or has chosen another workspace, is told that there is none.
 
 use super::identity::{Session, User};
-use super::payload::found;
+use super::loaders::load;
+use super::payload::{Entity, found, seen};
 use super::pipeline::{Item, Pipeline};
-use super::viewer::{Viewer, Visible};
+use super::viewer::Viewer;
 use super::workspace::{Member, Workspace, WorkspaceOf};
-use super::{loaders::load, payload::Entity};
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Interface, Object, Result};
-use domain::roles::{MEMBERS_READ, PIPELINE_ITEMS_READ, PIPELINES_READ, WORKSPACE_READ};
-use domain::{Decider, ItemId, WorkspaceId};
+use domain::{Decider, WorkspaceId};
 use uuid::Uuid;
 
-const WORKSPACE: &str = <Workspace as Entity>::Aggregate::TYPE;
-const MEMBERSHIP: &str = <Member as Entity>::Aggregate::TYPE;
-const PIPELINE: &str = <Pipeline as Entity>::Aggregate::TYPE;
-const ITEM: &str = <Item as Entity>::Aggregate::TYPE;
+/// Writes down what an id can name: the user's own, and the entities of workspaces.
+macro_rules! nodes {
+    ($($entity:ident),* $(,)?) => {
+        /// Anything that has an id.
+        #[derive(Clone, Debug, Interface)]
+        #[graphql(field(name = "id", ty = "ID", desc = "The id: a UUID, the same on every face and in the log."))]
+        pub(crate) enum Node {
+            User(User),
+            Session(Session),
+            $($entity($entity),)*
+        }
 
-/// Anything that has an id.
-#[derive(Clone, Debug, Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "The id: a UUID, the same on every face and in the log."))]
-pub(crate) enum Node {
-    User(User),
-    Session(Session),
-    Workspace(Workspace),
-    Member(Member),
-    Pipeline(Pipeline),
-    Item(Item),
+        /// The entity of this type and id, as far as the user may see it.
+        async fn of_kind(viewer: &Viewer, kind: &str, id: Uuid) -> Result<Option<Node>, ApiError> {
+            match kind {
+                $(kind if kind == <$entity as Entity>::Aggregate::TYPE => Ok(seen::<$entity>(viewer, id).await?.map(Node::from)),)*
+                _ => Ok(None),
+            }
+        }
+    };
+}
+
+nodes! {
+    Workspace,
+    Member,
+    Pipeline,
+    Item,
 }
 
 #[derive(Default)]
@@ -80,26 +91,8 @@ async fn in_workspace(viewer: &Viewer, id: Uuid) -> Result<Option<Node>, ApiErro
             .fetch_optional(scope.connection())
             .await?;
     scope.end().await?;
-    let all = |permission| matches!(viewer.may(permission), Ok(Visible::All));
-    Ok(match kind.as_deref() {
-        Some(WORKSPACE) if all(WORKSPACE_READ) => Some(found::<Workspace>(viewer, id).await?.into()),
-        Some(MEMBERSHIP) if all(MEMBERS_READ) => Some(found::<Member>(viewer, id).await?.into()),
-        Some(PIPELINE) if all(PIPELINES_READ) => Some(found::<Pipeline>(viewer, id).await?.into()),
-        Some(ITEM) => item(viewer, ItemId(id)).await?.map(Node::from),
-        _ => None,
-    })
-}
-
-/// An item, where the user may see this one.
-async fn item(viewer: &Viewer, id: ItemId) -> Result<Option<Item>, ApiError> {
-    let Ok(visible) = viewer.may(PIPELINE_ITEMS_READ) else { return Ok(None) };
-    if let Visible::OwnedBy(_) = visible {
-        let mut scope = viewer.workspace_scope(Item::READ_MODELS).await?;
-        let own = projections::pipeline::item(&mut scope, id, visible.owner()).await?;
-        scope.end().await?;
-        if own.is_none() {
-            return Ok(None);
-        }
+    match kind {
+        Some(kind) => of_kind(viewer, &kind, id).await,
+        None => Ok(None),
     }
-    found::<Item>(viewer, id.0).await.map(Some)
 }

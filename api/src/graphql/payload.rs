@@ -1,10 +1,11 @@
 //! What every mutation answers, and the one way a mutation runs.
 
 use super::consistency::Consistency;
-use super::viewer::{PATIENCE, Viewer};
+use super::viewer::{PATIENCE, Viewer, Visible};
 use crate::error::{ApiError, Code};
 use async_graphql::{Context, Object, OutputType, SimpleObject, TypeName};
-use domain::{Decider, PLATFORM, Refusal, TenantId};
+use domain::roles::Permission;
+use domain::{Decider, PLATFORM, Refusal, TenantId, UserId};
 use event_store::{Committed, ExecuteError, Request, Target};
 use projections::query::Scope;
 use serde::Serialize;
@@ -21,8 +22,14 @@ pub(crate) trait Entity: OutputType + Sized + Send {
     const READ_MODELS: &'static [&'static str];
     /// True when it lives in the platform's log.
     const ON_PLATFORM: bool = false;
+    /// What it takes to read it; nothing for what is the user's own.
+    const READ: Option<Permission> = None;
     /// Reads it, deleted ones too.
     fn read(scope: &mut Scope, id: Uuid) -> impl Future<Output = Result<Option<Self>, sqlx::Error>> + Send;
+    /// Reads it for somebody who may only see their own; nothing where nobody's own is told apart.
+    fn read_own(_scope: &mut Scope, _id: Uuid, _owner: UserId) -> impl Future<Output = Result<Option<Self>, sqlx::Error>> + Send {
+        std::future::ready(Ok(None))
+    }
 }
 
 /// Why a mutation changed nothing: a rule of the business, not a failure.
@@ -222,6 +229,18 @@ async fn after<E: Entity>(viewer: &Viewer, tenant: TenantId, committed: &Committ
 }
 
 /// Reads an entity of the platform or of the chosen workspace for a query: NOT_FOUND where there is none.
+/// Reads an entity of the chosen workspace as far as the user may see it.
+pub(crate) async fn seen<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<Option<E>, ApiError> {
+    let Some(Ok(visible)) = E::READ.map(|permission| viewer.may(permission)) else { return Ok(None) };
+    let mut scope = viewer.workspace_scope(E::READ_MODELS).await?;
+    let entity = match visible {
+        Visible::All => E::read(&mut scope, id).await?,
+        Visible::OwnedBy(user) => E::read_own(&mut scope, id, user).await?,
+    };
+    scope.end().await?;
+    Ok(entity)
+}
+
 pub(crate) async fn found<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<E, ApiError> {
     let mut scope =
         if E::ON_PLATFORM { viewer.platform_scope(E::READ_MODELS).await? } else { viewer.workspace_scope(E::READ_MODELS).await? };

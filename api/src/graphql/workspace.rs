@@ -10,7 +10,7 @@ use super::viewer::Viewer;
 use crate::accounts::workspace_by_slug_or_id;
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Object, Result};
-use domain::roles::{BuiltInRole, MEMBERS_READ, WORKSPACE_READ};
+use domain::roles::{BuiltInRole, MEMBERS_READ, Permission, WORKSPACE_READ};
 use domain::{MembershipId, UserId, WorkspaceId};
 use projections::query::{PageArgs, Scope};
 use projections::workspace::{self as rows, MemberFilter, MemberOrder, MemberStatus};
@@ -36,6 +36,7 @@ impl From<Stored<rows::Workspace>> for Workspace {
 impl Entity for Workspace {
     type Aggregate = domain::workspace::Workspace;
     const READ_MODELS: &'static [&'static str] = &[rows::Workspace::TABLE];
+    const READ: Option<Permission> = Some(WORKSPACE_READ);
 
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         Ok(rows::workspace(scope).await?.filter(|workspace| workspace.row.id.uuid() == id).map(Self))
@@ -118,6 +119,7 @@ pub(crate) struct Member {
 impl Entity for Member {
     type Aggregate = domain::workspace::Membership;
     const READ_MODELS: &'static [&'static str] = MEMBERS;
+    const READ: Option<Permission> = Some(MEMBERS_READ);
 
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         let workspace = scope.tenant().into();

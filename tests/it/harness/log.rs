@@ -7,7 +7,7 @@ use event_store::{
     AccessCache, AppenderConfig, Commands, Committed, ExecuteError, MasterKey, PoolSizes, Pools, Reader, Request, Target, Vault, Wake,
 };
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -102,7 +102,11 @@ impl Log {
 
     /// Another process, which reaches the database by a port of this machine.
     pub(crate) fn process_through(&self, port: u16) -> Process {
-        Process::start(&self.database.options().host("127.0.0.1").port(port), MASTER, AppenderConfig::default())
+        let options = self.database.options();
+        // Made anew, because what names a socket goes there, whatever host it is given besides.
+        let database = options.get_database().unwrap_or_default();
+        let by_port = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).database(database).ssl_mode(PgSslMode::Disable);
+        Process::start(&by_port, MASTER, AppenderConfig::default())
     }
 
     /// A process that was given another master key.

@@ -6,12 +6,13 @@ use domain::ItemId;
 use domain::pipeline::PipelineItem;
 use futures::future::join_all;
 use rand::Rng;
+use sqlx::postgres::PgConnectOptions;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 const ITEMS: usize = 40;
 const EACH: usize = 50;
@@ -86,21 +87,30 @@ struct Wire {
 }
 
 impl Wire {
-    async fn to(host: String, port: u16) -> Self {
+    async fn to(server: PgConnectOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wire = Self { port: listener.local_addr().unwrap().port(), lost: Arc::default() };
         let (lost, answers) = (Arc::clone(&wire.lost), Arc::new(AtomicUsize::new(0)));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect((host.as_str(), port)).await.unwrap();
-                tokio::spawn(carry(client, server, Arc::clone(&lost), Arc::clone(&answers)));
+                let (lost, answers) = (Arc::clone(&lost), Arc::clone(&answers));
+                match server.get_socket() {
+                    Some(dir) => {
+                        let server = UnixStream::connect(dir.join(format!(".s.PGSQL.{}", server.get_port()))).await.unwrap();
+                        tokio::spawn(carry(client, server, lost, answers));
+                    }
+                    None => {
+                        let server = TcpStream::connect((server.get_host(), server.get_port())).await.unwrap();
+                        tokio::spawn(carry(client, server, lost, answers));
+                    }
+                }
             }
         });
         wire
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, lost: Arc<AtomicUsize>, answers: Arc<AtomicUsize>) {
+async fn carry(mut client: TcpStream, mut server: impl AsyncRead + AsyncWrite + Unpin, lost: Arc<AtomicUsize>, answers: Arc<AtomicUsize>) {
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let (mut appends, mut prepared) = (false, false);
     loop {
@@ -127,8 +137,7 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, lost: Arc<AtomicUsi
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn answers_lost_behind_the_commit_are_found_again_in_the_log() {
     let log = Log::new().await;
-    let options = log.database.options();
-    let wire = Wire::to(options.get_host().to_owned(), options.get_port()).await;
+    let wire = Wire::to(log.database.options()).await;
     let process = log.process_through(wire.port);
     two_thousand(&log, &process).await;
     let lost = wire.lost.load(Ordering::SeqCst);

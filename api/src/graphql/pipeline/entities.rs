@@ -6,7 +6,7 @@ use crate::graphql::payload::Entity;
 use crate::graphql::workspace::Member;
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
-use domain::roles::{PIPELINE_ITEMS_READ, PIPELINES_READ};
+use domain::roles::{PIPELINE_ITEMS_READ, PIPELINES_READ, Permission};
 use domain::{ItemId, PipelineId, StageId, UserId};
 use projections::pipeline as rows;
 use projections::query::Scope;
@@ -25,6 +25,7 @@ pub(crate) struct Pipeline(pub(super) Stored<rows::Pipeline>);
 impl Entity for Pipeline {
     type Aggregate = domain::pipeline::Pipeline;
     const READ_MODELS: &'static [&'static str] = &[rows::Pipeline::TABLE, rows::Stage::TABLE, rows::Operator::TABLE];
+    const READ: Option<Permission> = Some(PIPELINES_READ);
 
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         Ok(rows::pipeline(scope, PipelineId(id)).await?.map(Self))
@@ -117,9 +118,14 @@ pub(crate) struct Item(pub(super) Stored<rows::Item>);
 impl Entity for Item {
     type Aggregate = domain::pipeline::PipelineItem;
     const READ_MODELS: &'static [&'static str] = &[rows::Item::TABLE, rows::ItemTag::TABLE, rows::ItemHistory::TABLE];
+    const READ: Option<Permission> = Some(PIPELINE_ITEMS_READ);
 
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         Ok(rows::item(scope, ItemId(id), None).await?.map(Self))
+    }
+
+    async fn read_own(scope: &mut Scope, id: Uuid, owner: UserId) -> Result<Option<Self>, sqlx::Error> {
+        Ok(rows::item(scope, ItemId(id), Some(owner)).await?.map(Self))
     }
 }
 
