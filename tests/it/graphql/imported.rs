@@ -36,7 +36,9 @@ async fn graphql_answers_questions_about_an_imported_log() {
 
     let shown = crate::harness::eventually("all items to be shown", || async {
         let data = client.get("{ pipelines { nodes { id key name isActive openItems } } pipelineItems(orderBy: CREATED_AT_ASC) { totalCount nodes { id title data enteredStageAt stage { name } } } }", json!({})).await;
-        (data["pipelineItems"]["totalCount"] == 3 && data["pipelineItems"]["nodes"][0]["stage"]["name"] == "Decide").then_some(data)
+        // Each field reads for itself: all of them must have come so far.
+        let items = data["pipelineItems"]["totalCount"] == 3 && data["pipelineItems"]["nodes"][0]["stage"]["name"] == "Decide";
+        (items && data["pipelines"]["nodes"][0]["openItems"] == 3).then_some(data)
     })
     .await;
     let pipeline = &shown["pipelines"]["nodes"][0];
