@@ -32,6 +32,7 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_at timestamptz[];
+  v_locked uuid[];
   -- By command: what its key says, with the outcome kept under it.
   v_kept int[];
   v_outcome text[];
@@ -41,8 +42,10 @@ declare
   v_name text[];
 begin
   loop
-    -- A statement of its own: what follows sees everything that was committed before the lock was got.
-    perform from event_store.heads h where h.tenant_id = any (c_tenant) order by h.tenant_id for update;
+    -- A statement of its own: what follows sees everything that was committed before the lock was got. It also sees
+    -- heads that were made since, by another's first event, and these are not locked: they count as missing.
+    select array_agg(locked.tenant_id) into v_locked
+      from (select h.tenant_id from event_store.heads h where h.tenant_id = any (c_tenant) order by h.tenant_id for update) locked;
 
     if cardinality(array_remove(c_key, null)) > 0 then
       select array_agg(case when kept.key is null then null when kept.fingerprint = c.fingerprint then 2 else 3 end order by c.n),
@@ -92,7 +95,7 @@ begin
           else 0
         end as status
       from generate_subscripts(c_tenant, 1) as n
-      join event_store.heads h on h.tenant_id = c_tenant[n]
+      join event_store.heads h on h.tenant_id = c_tenant[n] and h.tenant_id = any (v_locked)
       cross join lateral (
         select coalesce(max(e.sequence), 0) as sequence from event_store.events e
         where e.aggregate_id = c_aggregate[n] and e.sequence >= c_expected[n] and e.tenant_id = c_tenant[n]

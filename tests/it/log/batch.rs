@@ -109,7 +109,7 @@ async fn a_new_tenants_first_commands_may_race() {
     // Nobody has a row to lock yet.
     let log = Log::new().await;
     let other = log.another_process();
-    for _ in 0..20 {
+    for _ in 0..100 {
         let tenant = new_id::<domain::TenantId>();
         let sent = (0..8).map(|n| {
             let process = if n % 2 == 0 { log.process.clone() } else { other.clone() };
