@@ -32,7 +32,7 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_at timestamptz[];
-  v_locked uuid[];
+  v_locked bigint;
   -- By command: what its key says, with the outcome kept under it.
   v_kept int[];
   v_outcome text[];
@@ -42,10 +42,17 @@ declare
   v_name text[];
 begin
   loop
-    -- A statement of its own: what follows sees everything that was committed before the lock was got. It also sees
-    -- heads that were made since, by another's first event, and these are not locked: they count as missing.
-    select array_agg(locked.tenant_id) into v_locked
-      from (select h.tenant_id from event_store.heads h where h.tenant_id = any (c_tenant) order by h.tenant_id for update) locked;
+    -- A statement of its own: what follows sees everything that was committed before the lock was got.
+    perform from event_store.heads h where h.tenant_id = any (c_tenant) order by h.tenant_id for update;
+    get diagnostics v_locked = row_count;
+    -- A log begins with its first event: then its head is made, and locked with the others. A head that another has
+    -- made since the lock was asked for is not locked either.
+    if v_locked < (select count(distinct t.tenant) from unnest(c_tenant) as t (tenant)) then
+      insert into event_store.heads (tenant_id)
+        select distinct t.tenant from unnest(c_tenant) as t (tenant) order by t.tenant
+        on conflict do nothing;
+      continue;
+    end if;
 
     if cardinality(array_remove(c_key, null)) > 0 then
       select array_agg(case when kept.key is null then null when kept.fingerprint = c.fingerprint then 2 else 3 end order by c.n),
@@ -95,7 +102,7 @@ begin
           else 0
         end as status
       from generate_subscripts(c_tenant, 1) as n
-      join event_store.heads h on h.tenant_id = c_tenant[n] and h.tenant_id = any (v_locked)
+      join event_store.heads h on h.tenant_id = c_tenant[n]
       cross join lateral (
         select coalesce(max(e.sequence), 0) as sequence from event_store.events e
         where e.aggregate_id = c_aggregate[n] and e.sequence >= c_expected[n] and e.tenant_id = c_tenant[n]
@@ -111,11 +118,7 @@ begin
       into append.status, append.first_position, v_at
       from (select placed.status, placed.first, placed.at from placed order by placed.n) p;
 
-    exit when coalesce(cardinality(append.status), 0) >= coalesce(cardinality(c_tenant), 0);
-    -- A log begins with its first event: then its head is made, locked, and everything looked at again.
-    insert into event_store.heads (tenant_id)
-      select distinct t.tenant from unnest(c_tenant) as t (tenant) order by t.tenant
-      on conflict do nothing;
+    exit;
   end loop;
 
   if v_outcome is not null or v_refused is not null then
