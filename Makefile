@@ -25,9 +25,11 @@ run: ## install what is missing, build, and serve with the demo until Ctrl-C
 # nextest runs each test in a process of its own, and side by side; plain cargo does without it.
 test: postgres ## run every test; nothing needs to be set up before
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		$(WITH_POSTGRES) $(CARGO) nextest run --workspace; \
+		$(WITH_POSTGRES) $(CARGO) nextest run --workspace && \
+		ANNALS_TEST_APPEND=locking $(WITH_POSTGRES) $(CARGO) nextest run -p api --test it log::; \
 	else \
-		$(WITH_POSTGRES) $(CARGO) test --workspace --lib --bins --tests; \
+		$(WITH_POSTGRES) $(CARGO) test --workspace --lib --bins --tests && \
+		ANNALS_TEST_APPEND=locking $(WITH_POSTGRES) $(CARGO) test -p api --test it log::; \
 	fi
 	@$(CARGO) test -q --workspace --doc
 

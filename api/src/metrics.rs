@@ -3,6 +3,7 @@
 
 use crate::health::Progress;
 use axum::http::Method;
+use event_store::AppendCounts;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::PgPool;
 use std::sync::OnceLock;
@@ -46,6 +47,9 @@ fn describe() {
     gauge!("projection_lag_events", "Events of all tenants that the read models have not taken in.");
     gauge!("projection_lag_seconds", "Age of the oldest event that the read models have not taken in.");
     gauge!("projection_parked", "Read models of a tenant that stand still because of an error.");
+    counter!("append_commands_total", "Commands the appender has answered, by path: swift (heads compared and swapped) or locking.");
+    counter!("append_missed_total", "Batches that were tried swiftly in vain and went on under locks.");
+    counter!("append_connections_lost_total", "Connections that append and were lost.");
     gauge!("pool_connections", "Open connections of a pool.");
     gauge!("pool_idle_connections", "Open connections of a pool that nobody uses.");
     gauge!("pool_max_connections", "Connections a pool may open.");
@@ -86,6 +90,14 @@ pub(crate) fn progress(progress: Progress) {
     gauge("projection_lag_events", progress.lag_events);
     gauge("projection_lag_seconds", i64::try_from(progress.lag.as_secs()).unwrap_or(i64::MAX));
     gauge("projection_parked", progress.parked);
+}
+
+/// What the appender has done.
+pub(crate) fn append(counts: AppendCounts) {
+    metrics::counter!("append_commands_total", "path" => "swift").absolute(counts.swift);
+    metrics::counter!("append_commands_total", "path" => "locking").absolute(counts.locking);
+    metrics::counter!("append_missed_total").absolute(counts.missed);
+    metrics::counter!("append_connections_lost_total").absolute(counts.lost);
 }
 
 /// How a pool stands.
@@ -143,6 +155,7 @@ mod tests {
         command("MoveItem", "committed", Duration::from_millis(20));
         error("STALE_READ");
         progress(Progress { lag_events: 7, lag: Duration::from_secs(61), parked: 2 });
+        append(AppendCounts { swift: 5, locking: 4, missed: 3, lost: 2 });
         let text = render();
         for line in [
             "http_request_seconds_bucket{method=\"OTHER\",route=\"none\",status=\"404\",le=\"0.005\"} 1",
@@ -152,6 +165,10 @@ mod tests {
             "projection_lag_events 7",
             "projection_lag_seconds 61",
             "projection_parked 2",
+            "append_commands_total{path=\"swift\"} 5",
+            "append_commands_total{path=\"locking\"} 4",
+            "append_missed_total 3",
+            "append_connections_lost_total 2",
             "annals_build_info{",
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");

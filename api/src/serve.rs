@@ -231,7 +231,7 @@ fn public(app: App, health: &Health) -> Router {
 
 /// What operators see.
 fn private(app: &App, health: &Health) -> Router {
-    let state = (app.pools.clone(), health.clone());
+    let state = (app.clone(), health.clone());
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(state);
     wrapped(metrics.merge(probes(health)))
 }
@@ -258,11 +258,12 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     (status, report.text())
 }
 
-async fn metrics(State((pools, health)): State<(event_store::Pools, Health)>) -> impl IntoResponse {
+async fn metrics(State((app, health)): State<(App, Health)>) -> impl IntoResponse {
     if let Some(progress) = health.report().await.progress {
         crate::metrics::progress(progress);
     }
-    for (name, pool) in [("api", &pools.api), ("loader", &pools.loader), ("worker", &pools.worker)] {
+    crate::metrics::append(app.commands.append_counts());
+    for (name, pool) in [("api", &app.pools.api), ("loader", &app.pools.loader), ("worker", &app.pools.worker)] {
         crate::metrics::pool(name, pool);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], crate::metrics::render())

@@ -51,6 +51,9 @@ struct Options {
     /// Over how many queues Annals spreads the tenants.
     #[arg(long, default_value_t = AppenderConfig::default().groups)]
     groups: usize,
+    /// Has Annals lock the heads instead of comparing and swapping them.
+    #[arg(long)]
+    locking: bool,
     /// Leaves out postgres-es.
     #[arg(long)]
     no_stock: bool,
@@ -140,7 +143,7 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
     let machine = Machine::of(&mut admin).await?;
     let cpu = Cpu::of(&mut admin).await?;
 
-    let config = AppenderConfig { groups: options.groups, ..AppenderConfig::default() };
+    let config = AppenderConfig { groups: options.groups, swift: !options.locking, ..AppenderConfig::default() };
     let (commands, pools) = annals::commands(database, &master, config);
     let commands = Arc::new(commands);
     let mut tenants = Vec::with_capacity(TENANTS);

@@ -17,7 +17,7 @@ mod vault;
 mod wake;
 
 pub use access::AccessCache;
-pub use append::{Appender, AppenderConfig, Placement};
+pub use append::{AppendCounts, Appender, AppenderConfig, Placement};
 pub use commands::{Commands, Committed, ExecuteError, Request, Target};
 pub use error::StoreError;
 pub use keys::{KeyError, MasterKey};

@@ -1,9 +1,10 @@
 //! Loading aggregates: from the cache, else by folding their stream as postgres-es reads it.
 
+use crate::vault::Ciphers;
 use crate::{StoreError, Vault};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
-use domain::{Decider, Root, TenantId};
+use domain::{Decider, Root, Sealable, TenantId};
 use postgres_es::PostgresEventRepository;
 use quick_cache::sync::Cache;
 use serde_json::Value;
@@ -138,43 +139,55 @@ impl Loader {
     }
 
     async fn opened<D: Decider>(&self, tenant: TenantId, mut state: D) -> Result<D, StoreError> {
-        let mut subjects = Vec::new();
-        state.personal(&mut |slot| subjects.push(slot.subject()));
-        if !subjects.is_empty() {
-            let ciphers = self.vault.ciphers(tenant, &subjects, false).await?;
-            let mut outcome = Ok(());
-            state.personal(&mut |slot| {
-                if outcome.is_ok() {
-                    outcome = ciphers.open_slot(slot);
-                }
-            });
-            outcome?;
-        }
+        self.visit(tenant, &mut state, |_| true, Ciphers::open_slot).await?;
         Ok(state)
+    }
+
+    /// Opens or seals every personal value of an aggregate, with the keys of those that need one. Answers whether
+    /// there was any value.
+    async fn visit<D: Decider>(
+        &self,
+        tenant: TenantId,
+        state: &mut D,
+        needs_key: fn(&dyn Sealable) -> bool,
+        change: fn(&Ciphers, &mut dyn Sealable) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        let (mut any, mut subjects) = (false, Vec::new());
+        state.personal(&mut |slot| {
+            any = true;
+            if needs_key(slot) && !subjects.contains(&slot.subject()) {
+                subjects.push(slot.subject());
+            }
+        });
+        if !any {
+            return Ok(false);
+        }
+        let ciphers = self.vault.ciphers(tenant, &subjects, false).await?;
+        let mut outcome = Ok(());
+        state.personal(&mut |slot| {
+            if outcome.is_ok() {
+                outcome = change(&ciphers, slot);
+            }
+        });
+        outcome.map(|()| true)
     }
 
     /// Keeps an aggregate for the next command, its personal values sealed.
     pub(crate) async fn keep<D: Decider>(&self, tenant: TenantId, id: Uuid, sequence: i64, mut state: D) -> Result<(), StoreError> {
-        let mut subjects = Vec::new();
-        state.personal(&mut |slot| subjects.push(slot.subject()));
-        if !subjects.is_empty() {
-            let ciphers = self.vault.ciphers(tenant, &subjects, false).await?;
-            let mut outcome = Ok(());
-            state.personal(&mut |slot| {
-                if outcome.is_ok() {
-                    outcome = ciphers.seal_slot(slot);
-                }
-            });
-            outcome?;
-        }
+        let personal = self.visit(tenant, &mut state, |slot| slot.is_fresh(), Ciphers::seal_slot).await?;
         // Serialising open personal data is refused: a field that `personal` forgot shows itself here.
         debug_assert!(serde_json::to_value(&state).is_ok(), "{} keeps personal data that `personal` does not visit", D::TYPE);
-        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal: !subjects.is_empty() });
+        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal });
         Ok(())
     }
 
     /// Forgets an aggregate that the log has overtaken.
     pub(crate) fn forget(&self, id: Uuid) {
         self.cache.remove(&id);
+    }
+
+    /// Forgets all aggregates: the log may be another.
+    pub(crate) fn forget_all(&self) {
+        self.cache.clear();
     }
 }

@@ -6,13 +6,14 @@ mod types;
 
 pub use types::{Committed, ExecuteError, Request, Target};
 
-use crate::append::{Appender, Verdict};
+use crate::append::{AppendCounts, Appender, Verdict};
 use crate::load::{LoadError, Loaded, Loader};
 use crate::locks::Locks;
 use crate::{AccessCache, AppenderConfig, Pools, StoreError, Vault, Wake};
 use domain::roles::GrantSet;
 use domain::{Caller, Decider, FactRef, Facts, Guarded, TenantId, authorise, for_each_aggregate};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use uuid::Uuid;
 
 /// How often a command is decided anew because the log has moved under it.
@@ -26,6 +27,8 @@ pub struct Commands {
     appender: Appender,
     locks: Locks,
     keys: sqlx::PgPool,
+    /// The losses of the database after which the caches were emptied.
+    losses_seen: AtomicU64,
 }
 
 impl std::fmt::Debug for Commands {
@@ -45,6 +48,7 @@ impl Commands {
             appender: Appender::start(pools, wake, config),
             locks: Locks::default(),
             keys: pools.loader.clone(),
+            losses_seen: AtomicU64::new(0),
         }
     }
 
@@ -58,6 +62,10 @@ impl Commands {
         target: Target,
         command: D::Command,
     ) -> Result<Committed, ExecuteError<D::Error>> {
+        if self.appender.counts().lost_since(&self.losses_seen) {
+            self.loader.forget_all();
+            self.access.forget_all();
+        }
         let id = target.id();
         let _turn = match target {
             Target::Existing(_) => Some(self.locks.turn(id).await),
@@ -248,6 +256,12 @@ impl Commands {
         .fetch_optional(&self.keys)
         .await?;
         holder.map(|holder| holder.parse().map_err(|error| StoreError::data("claim", error))).transpose()
+    }
+
+    /// What the appender of this process has done since it started.
+    #[must_use]
+    pub fn append_counts(&self) -> AppendCounts {
+        self.appender.counts().now()
     }
 
     /// The access of tenants.

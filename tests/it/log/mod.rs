@@ -13,3 +13,4 @@ mod order;
 mod personal;
 mod stock;
 mod strangers;
+mod swift;
