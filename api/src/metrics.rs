@@ -46,6 +46,10 @@ fn describe() {
     gauge!("projection_lag_events", "Events of all tenants that the read models have not taken in.");
     gauge!("projection_lag_seconds", "Age of the oldest event that the read models have not taken in.");
     gauge!("projection_parked", "Read models of a tenant that stand still because of an error.");
+    gauge!("projection_leases", "Shards of the tenants that this process projects, of 64.");
+    counter!("projection_leases_lost_total", "Leases that another worker took over, or a newer program revoked.");
+    counter!("notifications_sent_total", "Wake-up calls sent to other processes.");
+    counter!("notifications_received_total", "Wake-up calls heard from other processes.");
     gauge!("pool_connections", "Open connections of a pool.");
     gauge!("pool_idle_connections", "Open connections of a pool that nobody uses.");
     gauge!("pool_max_connections", "Connections a pool may open.");

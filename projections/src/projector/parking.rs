@@ -4,7 +4,6 @@
 use super::batch::lock_checkpoints;
 use super::{ProjectError, Projector};
 use crate::table::Model;
-use chrono::{DateTime, Utc};
 use domain::TenantId;
 use event_store::Span;
 use sqlx::postgres::PgConnection;
@@ -38,12 +37,16 @@ impl Projector {
     }
 
     /// Tries what is parked and due, each for itself.
-    pub(super) async fn retry_parked(&self) -> Result<(), ProjectError> {
-        let due: Vec<(Uuid, String, DateTime<Utc>)> =
-            sqlx::query_as("select tenant_id, read_model, retry_at from read_models.parked where retry_at <= clock_timestamp() order by retry_at limit 100")
-                .fetch_all(&self.pool)
-                .await?;
-        for (tenant, read_model, _) in due {
+    pub(super) async fn retry_parked(&self, shards: Option<&[i32]>) -> Result<(), ProjectError> {
+        let due: Vec<(Uuid, String)> = sqlx::query_as(
+            "select tenant_id, read_model from read_models.parked
+             where retry_at <= clock_timestamp() and ($1::int[] is null or (get_byte(uuid_send(tenant_id), 15) & 63) = any ($1))
+             order by retry_at limit 100",
+        )
+        .bind(shards)
+        .fetch_all(&self.pool)
+        .await?;
+        for (tenant, read_model) in due {
             let Some(model) = self.models.named(&read_model) else { continue };
             self.retry(TenantId(tenant), model).await?;
         }
@@ -55,7 +58,8 @@ impl Projector {
     async fn retry(&self, tenant: TenantId, model: &dyn Model) -> Result<(), ProjectError> {
         loop {
             let mut transaction = self.pool.begin().await?;
-            let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &[tenant.0]).await?.pop() else { return Ok(()) };
+            let ours = self.hold(&mut transaction, &[tenant.0]).await?;
+            let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &ours).await?.pop() else { return Ok(()) };
             let position: Option<(i64,)> =
                 sqlx::query_as("select position from read_models.parked where tenant_id = $1 and read_model = $2")
                     .bind(tenant.0)
@@ -88,6 +92,8 @@ impl Projector {
                     .await?;
             }
             transaction.commit().await?;
+            self.freshness.forget(tenant);
+            self.wake.projected([(tenant, 0)]);
             if stuck.is_some() || reached >= checkpoint {
                 return Ok(());
             }
