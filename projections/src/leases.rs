@@ -112,7 +112,8 @@ impl Leases {
 
     /// Another worker has taken these from us.
     fn lose(&self, lost: &Held) {
-        tracing::warn!(shards = ?lost.keys().collect::<Vec<_>>(), "leases are lost: another worker took them, or they were revoked; nothing is written under them");
+        let shards: Vec<&i32> = lost.keys().collect();
+        tracing::warn!(?shards, "leases are lost: another worker took them, or they were revoked; nothing is written under them");
         metrics::counter!("projection_leases_lost_total").increment(lost.len() as u64);
         self.change(|held| held.retain(|shard, token| lost.get(shard) != Some(token)));
     }

@@ -1,5 +1,6 @@
 //! Several processes of the program on one database, as operators run them: `annals api` and `annals worker`, started,
 //! killed, stopped and woken.
+#![allow(clippy::print_stdout, reason = "what processes log, and the times they took, show with a test that fails")]
 
 mod sharing;
 mod standstill;
