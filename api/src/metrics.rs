@@ -50,6 +50,10 @@ fn describe() {
     counter!("append_commands_total", "Commands the appender has answered, by path: swift (heads compared and swapped) or locking.");
     counter!("append_missed_total", "Batches that were tried swiftly in vain and went on under locks.");
     counter!("append_connections_lost_total", "Connections that append and were lost.");
+    gauge!("projection_leases", "Shards of the tenants that this process projects, of 64.");
+    counter!("projection_leases_lost_total", "Leases that another worker took over, or a newer program revoked.");
+    counter!("notifications_sent_total", "Wake-up calls sent to other processes.");
+    counter!("notifications_received_total", "Wake-up calls heard from other processes.");
     gauge!("pool_connections", "Open connections of a pool.");
     gauge!("pool_idle_connections", "Open connections of a pool that nobody uses.");
     gauge!("pool_max_connections", "Connections a pool may open.");

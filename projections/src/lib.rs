@@ -3,6 +3,7 @@
 
 mod freshness;
 pub mod identity;
+mod leases;
 mod model;
 mod node_id;
 pub mod pipeline;
@@ -18,6 +19,7 @@ mod troubles;
 pub mod workspace;
 
 pub use freshness::{Behind, Freshness};
+pub use leases::{LeaseConfig, SHARDS, Standing, shard};
 pub use model::{Common, ERASED, ReadModel, Stored};
 pub use node_id::NodeId;
 pub use projector::{ProjectError, Projector, ProjectorConfig};
