@@ -6,7 +6,7 @@ mod error;
 mod parking;
 mod versions;
 
-pub(crate) use batch::{Stretch, lock_checkpoints};
+pub(crate) use batch::{Stretch, lock_checkpoints, refused, touches};
 pub use error::ProjectError;
 
 use crate::freshness::Freshness;
@@ -102,7 +102,7 @@ impl Projector {
             tables: Arc::new(tables),
             troubles: Arc::default(),
         };
-        projector.check_versions().await?;
+        projector.claim_versions().await?;
         Ok(projector)
     }
 
@@ -156,6 +156,8 @@ impl Projector {
     /// # Errors
     /// The database.
     pub async fn catch_up(&self) -> Result<(), ProjectError> {
+        self.renew().await?;
+        self.troubles.forgive(&self.pool).await?;
         let behind: Vec<Uuid> = sqlx::query_scalar(
             "select h.tenant_id from event_store.heads h left join read_models.checkpoints c on c.tenant_id = h.tenant_id
              where h.position > coalesce(c.position, 0)",
@@ -192,7 +194,7 @@ impl Projector {
                 // A log that cannot be read at all holds up nobody but its own tenant.
                 Err(error) => {
                     tracing::error!(%error, %tenant, "a tenant cannot be projected; trying again later");
-                    self.troubles.note(*tenant, self.config.retry);
+                    self.troubles.note(&self.pool, *tenant, &error.to_string(), self.config.retry).await?;
                 }
             }
         }
@@ -201,6 +203,10 @@ impl Projector {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     pub(crate) fn models(&self) -> &Models {
