@@ -17,6 +17,8 @@ pub mod health;
 pub mod import;
 pub mod logging;
 pub mod metrics;
+pub mod operations;
+mod operators;
 pub mod passwords;
 pub mod rest;
 pub mod serve;

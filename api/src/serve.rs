@@ -259,9 +259,11 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn metrics(State((pools, health)): State<(event_store::Pools, Health)>) -> impl IntoResponse {
-    if let Some(progress) = health.report().await.progress {
+    let report = health.report().await;
+    if let Some(progress) = report.progress {
         crate::metrics::progress(progress);
     }
+    crate::metrics::read_models(&report.read_models);
     for (name, pool) in [("api", &pools.api), ("loader", &pools.loader), ("worker", &pools.worker)] {
         crate::metrics::pool(name, pool);
     }
