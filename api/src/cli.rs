@@ -3,9 +3,10 @@
 
 use crate::accounts::{user_by_email, workspace_by_slug_or_id};
 use crate::app::App;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Switch};
 use crate::database::{self, Database};
 use crate::import::ImportArgs;
+use crate::notifications::Notifications;
 use crate::serve::{Options, Running};
 use crate::{first_run, logging, metrics, operators};
 use anyhow::{Context, bail};
@@ -224,9 +225,17 @@ async fn execute(command: &Command, config: &Config, database: &Database, stop: 
 }
 
 async fn with_app(command: &Command, config: &Config, app: App, stop: &CancellationToken) -> anyhow::Result<()> {
-    let everything =
-        Options { listen: Some(config.listen), admin_listen: Some(config.admin_listen), projects: true, grace: config.shutdown_grace() };
-    match command {
+    let notifications = config.notifications == Switch::On;
+    let everything = Options {
+        listen: Some(config.listen),
+        admin_listen: Some(config.admin_listen),
+        projects: true,
+        notifications,
+        grace: config.shutdown_grace(),
+    };
+    // Those that serve bring their own.
+    let told = (notifications && matches!(command, Command::Demo | Command::Import { .. })).then(|| Notifications::start(&app));
+    let outcome = match command {
         Command::Serve { demo } => serve(app, everything, *demo, stop).await,
         Command::Api => serve(app, Options { projects: false, ..everything }, false, stop).await,
         Command::Worker => serve(app, Options { listen: None, ..everything }, false, stop).await,
@@ -245,7 +254,11 @@ async fn with_app(command: &Command, config: &Config, app: App, stop: &Cancellat
         Command::Token { email } => print(&format!("{}\n", token(&app, email).await?)),
         // Both have been done without an app.
         Command::Migrate | Command::Schema => Ok(()),
+    };
+    if let Some(told) = told {
+        told.stop().await;
     }
+    outcome
 }
 
 async fn serve(app: App, options: Options, demo: bool, stop: &CancellationToken) -> anyhow::Result<()> {

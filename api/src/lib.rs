@@ -17,6 +17,7 @@ pub mod health;
 pub mod import;
 pub mod logging;
 pub mod metrics;
+mod notifications;
 pub mod operations;
 mod operators;
 pub mod passwords;

@@ -50,6 +50,10 @@ fn describe() {
     gauge!("read_model_parked", "Logs in which a read model stands still because of an error.");
     counter!("projection_control_total", "What operators did about read models that stood still, by what and which.");
     gauge!("projection_parked", "Read models of a tenant that stand still because of an error.");
+    gauge!("projection_leases", "Shards of the tenants that this process projects, of 64.");
+    counter!("projection_leases_lost_total", "Leases that another worker took over, or a newer program revoked.");
+    counter!("notifications_sent_total", "Wake-up calls sent to other processes.");
+    counter!("notifications_received_total", "Wake-up calls heard from other processes.");
     gauge!("pool_connections", "Open connections of a pool.");
     gauge!("pool_idle_connections", "Open connections of a pool that nobody uses.");
     gauge!("pool_max_connections", "Connections a pool may open.");

@@ -4,6 +4,7 @@
 mod control;
 mod freshness;
 pub mod identity;
+mod leases;
 mod model;
 mod node_id;
 pub mod pipeline;
@@ -22,6 +23,7 @@ pub mod workspace;
 
 pub use control::{ControlError, Held, Tried, hold, retry};
 pub use freshness::{Behind, Freshness};
+pub use leases::{LeaseConfig, SHARDS, Standing, shard};
 pub use model::{Common, ERASED, ReadModel, Stored};
 pub use node_id::NodeId;
 pub use projector::{ProjectError, Projector, ProjectorConfig};

@@ -10,16 +10,20 @@ pub(crate) use batch::{Stretch, lock_checkpoints, refused, touches};
 pub use error::ProjectError;
 
 use crate::freshness::Freshness;
+use crate::leases::{Held, LeaseConfig, Leases, SHARDS, Standing, shard};
 use crate::registry::Models;
 use crate::table::{Model, Table};
 use crate::troubles::Troubles;
-use event_store::{Pools, Reader, Vault, Wake};
+use domain::TenantId;
+use event_store::{Pools, Reader, Vault, Wake, Woken};
 use sqlx::PgPool;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,6 +57,8 @@ pub struct Projector {
     models: Models,
     tables: Arc<HashMap<&'static str, Table>>,
     troubles: Arc<Troubles>,
+    process: Uuid,
+    leases: Option<Leases>,
 }
 
 impl std::fmt::Debug for Projector {
@@ -101,33 +107,94 @@ impl Projector {
             models,
             tables: Arc::new(tables),
             troubles: Arc::default(),
+            process: pools.process,
+            leases: None,
         };
         projector.claim_versions().await?;
         Ok(projector)
     }
 
+    /// The same, sharing the tenants with all other projectors of the database that have leases. One without projects
+    /// them all.
+    #[must_use]
+    pub fn with_leases(mut self, config: LeaseConfig) -> Self {
+        self.leases = Some(Leases::new(self.pool.clone(), self.process, &self.models, config));
+        self
+    }
+
+    /// Whether it works, while it runs.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.leases.as_ref().map_or_else(Standing::always, Leases::standing)
+    }
+
     /// Projects until told to stop. A database that goes away is waited for.
     pub async fn run(self, stop: CancellationToken) {
+        // Until the read models are this program's, an older one may keep them up, and needs the leases.
+        tokio::select! {
+            () = self.renewed() => {}
+            () = stop.cancelled() => return,
+        }
+        // It beats whatever the projector is at, and ends with it.
+        let mut beating = JoinSet::new();
+        if let Some(leases) = &self.leases {
+            if let Err(error) = leases.beat().await {
+                tracing::warn!(%error, "no leases yet; trying again");
+            }
+            beating.spawn(leases.clone().keep(stop.clone()));
+        }
+        self.work(&stop).await;
+        beating.shutdown().await;
+        if let Some(leases) = &self.leases
+            && let Err(error) = leases.release().await
+        {
+            tracing::warn!(%error, "leases could not be given up; they run out by themselves");
+        }
+    }
+
+    async fn work(&self, stop: &CancellationToken) {
         let mut wake = self.wake.listen();
+        let mut held = self.leases.as_ref().map(Leases::watch);
+        let mut known = held.as_mut().map(|held| held.borrow_and_update().clone()).unwrap_or_default();
         let mut poll = tokio::time::interval(self.config.poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = Instant::now();
         let mut pause = Duration::ZERO;
         loop {
             let work = async {
                 tokio::select! {
-                    _ = poll.tick() => self.catch_up().await.map(|()| true),
+                    _ = poll.tick() => {
+                        looked = Instant::now();
+                        self.catch_up().await
+                    }
                     woken = wake.recv() => match woken {
-                        Ok((tenant, _)) => {
+                        Ok(Woken::Log(tenant, _)) => {
                             let mut tenants = BTreeSet::from([tenant.0]);
-                            while let Ok((tenant, _)) = wake.try_recv() {
-                                tenants.insert(tenant.0);
+                            loop {
+                                match wake.try_recv() {
+                                    Ok(Woken::Log(tenant, _)) => drop(tenants.insert(tenant.0)),
+                                    Ok(Woken::Everything) | Err(TryRecvError::Lagged(_)) => poll.reset_at(looked + self.config.poll),
+                                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                                }
                             }
-                            self.follow(tenants.into_iter().collect()).await.map(|()| true)
+                            self.follow(tenants.into_iter().collect()).await
                         }
-                        // What was missed is found by the next look at everything.
-                        Err(RecvError::Lagged(_)) => Ok(true),
-                        Err(RecvError::Closed) => Ok(false),
+                        // Found by a look at everything, of which there is one in an interval.
+                        Ok(Woken::Everything) | Err(RecvError::Lagged(_)) => {
+                            poll.reset_at(looked + self.config.poll);
+                            Ok(())
+                        }
+                        // Not as long as this projector has its own.
+                        Err(RecvError::Closed) => std::future::pending().await,
                     },
+                    () = changed(&mut held) => {
+                        let now = held.as_mut().map(|held| held.borrow_and_update().clone()).unwrap_or_default();
+                        let gained: Vec<i32> = now.iter().filter(|(shard, token)| known.get(shard) != Some(token)).map(|(shard, _)| *shard).collect();
+                        tracing::info!(shards = now.len(), of = SHARDS, "leases have changed");
+                        self.freshness.shared_out_anew();
+                        known = now;
+                        self.follow(self.behind(Some(&gained)).await?).await
+                    }
                 }
             };
             let outcome = tokio::select! {
@@ -135,8 +202,7 @@ impl Projector {
                 () = stop.cancelled() => return,
             };
             pause = match outcome {
-                Ok(true) => Duration::ZERO,
-                Ok(false) => return,
+                Ok(()) => Duration::ZERO,
                 Err(error) => {
                     tracing::error!(%error, "projecting; trying again");
                     (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(10))
@@ -151,26 +217,47 @@ impl Projector {
         }
     }
 
-    /// Looks at all tenants, projects everything there is, and tries what is parked and due.
+    /// Looks at all tenants, or all that are leased, projects everything there is, and tries what is parked and due.
     ///
     /// # Errors
     /// The database.
     pub async fn catch_up(&self) -> Result<(), ProjectError> {
         self.renew().await?;
         self.troubles.forgive(&self.pool).await?;
-        let behind: Vec<Uuid> = sqlx::query_scalar(
-            "select h.tenant_id from event_store.heads h left join read_models.checkpoints c on c.tenant_id = h.tenant_id
-             where h.position > coalesce(c.position, 0)",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        self.follow(behind).await?;
-        self.retry_parked().await
+        let shards: Option<Vec<i32>> = self.leases.as_ref().map(|leases| leases.shards().into_iter().collect());
+        self.follow(self.behind(shards.as_deref()).await?).await?;
+        self.retry_parked(shards.as_deref()).await
+    }
+
+    /// The tenants whose logs have grown, of these shards or of all.
+    async fn behind(&self, shards: Option<&[i32]>) -> Result<Vec<Uuid>, sqlx::Error> {
+        // The index helps those who want a part; all is faster without.
+        match shards.filter(|shards| shards.len() < SHARDS) {
+            Some([]) => Ok(Vec::new()),
+            Some(shards) => {
+                let sql = "select h.tenant_id from event_store.heads h left join read_models.checkpoints c
+                             on c.tenant_id = h.tenant_id and (get_byte(uuid_send(c.tenant_id), 15) & 63) = any ($1)
+                           where (get_byte(uuid_send(h.tenant_id), 15) & 63) = any ($1) and h.position > coalesce(c.position, 0)";
+                sqlx::query_scalar(sql).bind(shards).fetch_all(&self.pool).await
+            }
+            None => {
+                let sql = "select h.tenant_id from event_store.heads h left join read_models.checkpoints c on c.tenant_id = h.tenant_id
+                           where h.position > coalesce(c.position, 0)";
+                sqlx::query_scalar(sql).fetch_all(&self.pool).await
+            }
+        }
+    }
+
+    /// Of these tenants, those that are ours to project, as far as we know.
+    fn ours(&self, tenants: Vec<Uuid>) -> Vec<Uuid> {
+        let Some(leases) = &self.leases else { return tenants };
+        let shards = leases.shards();
+        tenants.into_iter().filter(|tenant| shards.contains(&shard(*tenant))).collect()
     }
 
     /// Brings these tenants up to their heads.
     async fn follow(&self, tenants: Vec<Uuid>) -> Result<(), ProjectError> {
-        for chunk in tenants.chunks(self.config.batch_tenants.max(1)) {
+        for chunk in self.ours(tenants).chunks(self.config.batch_tenants.max(1)) {
             let mut behind = self.troubles.without(chunk);
             while !behind.is_empty() {
                 behind = self.advance(&behind).await?;
@@ -213,8 +300,10 @@ impl Projector {
         &self.models
     }
 
-    pub(crate) fn freshness(&self) -> &Freshness {
-        &self.freshness
+    /// What is known of these tenants holds no longer, here and in other processes.
+    pub(crate) fn forget(&self, tenants: &[TenantId]) {
+        tenants.iter().for_each(|tenant| self.freshness.forget(*tenant));
+        self.wake.projected(tenants.iter().map(|tenant| (*tenant, 0)));
     }
 
     pub(crate) fn table(&self, model: &dyn Model) -> Option<&Table> {
@@ -224,4 +313,14 @@ impl Projector {
     pub(crate) fn batch_events(&self) -> i64 {
         self.config.batch_events
     }
+}
+
+/// Until there is news of the leases; for ever where there are none.
+async fn changed(held: &mut Option<watch::Receiver<Held>>) {
+    if let Some(held) = held
+        && held.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

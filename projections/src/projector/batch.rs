@@ -24,6 +24,10 @@ impl Projector {
     /// the database refuses is parked. Answers the tenants that may have more.
     pub(super) async fn project(&self, tenants: &[Uuid], careful: bool) -> Result<Vec<Uuid>, ProjectError> {
         let mut transaction = self.pool.begin().await?;
+        let tenants = &self.hold(&mut transaction, tenants).await?;
+        if tenants.is_empty() {
+            return Ok(Vec::new());
+        }
         let checkpoints = lock_checkpoints(&mut transaction, tenants).await?;
         if checkpoints.is_empty() {
             return Ok(Vec::new());
@@ -60,9 +64,19 @@ impl Projector {
         transaction.commit().await?;
         let standing: HashSet<Uuid> =
             parked.iter().map(|(tenant, _)| *tenant).chain(parking.iter().map(|parking| parking.tenant.0)).collect();
+        let told = |(tenant, position): &(TenantId, i64)| (*tenant, if standing.contains(&tenant.0) { 0 } else { *position });
+        self.wake.projected(reached.iter().map(told));
         standing.iter().for_each(|tenant| self.freshness.forget(TenantId(*tenant)));
         self.freshness.note(reached.into_iter().filter(|(tenant, _)| !standing.contains(&tenant.0)));
         Ok(stretches.iter().filter(|(_, stretch)| stretch.last - stretch.after >= share).map(|(tenant, _)| tenant.0).collect())
+    }
+
+    /// Of these tenants, those that are ours until the transaction ends; all of them where there are no leases.
+    pub(super) async fn hold(&self, connection: &mut PgConnection, tenants: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+        match &self.leases {
+            Some(leases) => leases.hold(connection, tenants).await,
+            None => Ok(tenants.to_vec()),
+        }
     }
 
     /// Reads spans of the log, tenant by tenant.

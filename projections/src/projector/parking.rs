@@ -5,7 +5,6 @@ use super::batch::lock_checkpoints;
 use super::{ProjectError, Projector};
 use crate::skips::Skips;
 use crate::table::Model;
-use chrono::{DateTime, Utc};
 use domain::TenantId;
 use event_store::Span;
 use sqlx::postgres::PgConnection;
@@ -43,12 +42,16 @@ impl Projector {
     }
 
     /// Tries what is parked and due, each for itself.
-    pub(super) async fn retry_parked(&self) -> Result<(), ProjectError> {
-        let due: Vec<(Uuid, String, DateTime<Utc>)> =
-            sqlx::query_as("select tenant_id, read_model, retry_at from read_models.parked where retry_at <= clock_timestamp() order by retry_at limit 100")
-                .fetch_all(&self.pool)
-                .await?;
-        for (tenant, read_model, _) in due {
+    pub(super) async fn retry_parked(&self, shards: Option<&[i32]>) -> Result<(), ProjectError> {
+        let due: Vec<(Uuid, String)> = sqlx::query_as(
+            "select tenant_id, read_model from read_models.parked
+             where retry_at <= clock_timestamp() and ($1::int[] is null or (get_byte(uuid_send(tenant_id), 15) & 63) = any ($1))
+             order by retry_at limit 100",
+        )
+        .bind(shards)
+        .fetch_all(&self.pool)
+        .await?;
+        for (tenant, read_model) in due {
             let Some(model) = self.models.named(&read_model) else { continue };
             self.retry(TenantId(tenant), model).await?;
         }
@@ -61,7 +64,8 @@ impl Projector {
         let mut limit = None;
         loop {
             let mut transaction = self.pool.begin().await?;
-            let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &[tenant.0]).await?.pop() else { return Ok(()) };
+            let ours = self.hold(&mut transaction, &[tenant.0]).await?;
+            let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &ours).await?.pop() else { return Ok(()) };
             self.check_fit(&mut transaction).await?;
             // Locked: while an operator records a skip, this waits, and then knows of it.
             let position: Option<(i64, Option<i64>)> =
@@ -108,6 +112,8 @@ impl Projector {
                     .await?;
             }
             transaction.commit().await?;
+            self.freshness.forget(tenant);
+            self.wake.projected([(tenant, 0)]);
             if reached >= checkpoint {
                 return Ok(());
             }

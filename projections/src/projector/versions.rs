@@ -5,6 +5,7 @@ use super::{ProjectError, Projector};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Postgres};
 use std::collections::HashMap;
+use std::time::Duration;
 
 impl Projector {
     /// Refuses to begin over tables of a newer program. Where nothing was ever projected, the tables are this program's.
@@ -22,6 +23,20 @@ impl Projector {
         let begun: bool =
             sqlx::query_scalar("select exists (select from read_models.checkpoints where position > 0)").fetch_one(&mut *transaction).await?;
         if begun { Ok(transaction.rollback().await?) } else { Ok(transaction.commit().await?) }
+    }
+
+    /// Makes anew what an older program has left, however often that has to be tried.
+    pub(super) async fn renewed(&self) {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.renew().await {
+                // Of a newer program: the leases say so, and have this one stand down.
+                Ok(()) | Err(ProjectError::Newer { .. } | ProjectError::Unknown { .. }) => return,
+                Err(error) => tracing::error!(%error, "making read models anew; trying again"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
     }
 
     /// Makes anew what an older program has left, or what it did not have.

@@ -16,7 +16,6 @@ use fill::Fill;
 use std::fmt;
 use std::time::{Duration, Instant};
 use thiserror::Error;
-use uuid::Uuid;
 
 /// Why read models could not be made anew.
 #[derive(Debug, Error)]
@@ -251,11 +250,6 @@ async fn set_rebuilt(connection: &mut sqlx::PgConnection, pairs: Vec<serde_json:
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Forgets what is known of tenants whose rows were exchanged.
-fn forget(projector: &Projector, tenants: impl IntoIterator<Item = Uuid>) {
-    tenants.into_iter().for_each(|tenant| projector.freshness().forget(TenantId(tenant)));
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! so the last is tried for a short while only, and then all of it again: it is never a query that gives way.
 
 use super::fill::Fill;
-use super::{Next, Standstill, forget, locked};
+use super::{Next, Standstill, locked};
 use crate::projector::{ProjectError, Projector};
 use crate::skips::Skips;
 use domain::TenantId;
@@ -39,7 +39,9 @@ impl Projector {
             match self.attempt(&mut transaction, next).await {
                 Ok(Attempt::Swapped { standing, was_parked }) => {
                     transaction.commit().await?;
-                    forget(self, was_parked.into_iter().chain(standing.iter().map(|standing| standing.tenant.0)));
+                    let moved: Vec<TenantId> =
+                        was_parked.into_iter().map(TenantId).chain(standing.iter().map(|standing| standing.tenant)).collect();
+                    self.forget(&moved);
                     tracing::info!(read_model = next.model.table(), version = next.model.version(), "made anew");
                     return Ok(standing);
                 }
