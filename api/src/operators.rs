@@ -178,7 +178,8 @@ fn outcome(tried: &Tried) -> anyhow::Result<String> {
 
 fn line(parked: &Parked) -> String {
     let what = parked.read_model.as_deref().unwrap_or("everything");
-    let event = parked.failing.map_or_else(|| format!("behind event {}", parked.position.0), |failing| format!("before event {}", failing.0));
+    let event =
+        parked.failing.map_or_else(|| format!("behind event {}", parked.position.0), |failing| format!("before event {}", failing.0));
     format!(
         "{what} of {} stands {event} since {}; tried {} times, next at {}: {}",
         parked.workspace_id.uuid(),
@@ -221,7 +222,10 @@ fn table(status: &Status) -> String {
     section("parked", status.parked.iter().map(line).collect());
     let worker = |worker: &projections::Worker| {
         let (since, until) = (worker.since.format("%F %T"), worker.expires_at.format("%T"));
-        format!("{} (process {}, version {}) since {since}: {} of 64 shards, until {until}", worker.id, worker.process_id, worker.version, worker.shards)
+        format!(
+            "{} (process {}, version {}) since {since}: {} of 64 shards, until {until}",
+            worker.id, worker.process_id, worker.version, worker.shards
+        )
     };
     section("workers", status.workers.iter().map(worker).collect());
     text

@@ -34,8 +34,7 @@ pub static OPERATORS: SystemCaller =
     SystemCaller { name: "operators", commands: &["SkipProjectionEvent", "GrantPlatformRole", "RevokePlatformRole"] };
 
 /// All of them.
-pub static ALL: [&SystemCaller; 9] =
-    [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &IMPORTER, &DEMO, &OPERATORS];
+pub static ALL: [&SystemCaller; 9] = [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &IMPORTER, &DEMO, &OPERATORS];
 
 #[cfg(test)]
 mod tests {

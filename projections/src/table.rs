@@ -326,11 +326,7 @@ impl Table {
 
     /// All rows of a tenant by key, without the tenant: to compare with a replay.
     pub(crate) async fn all(&self, connection: &mut PgConnection, tenant: Uuid) -> Result<BTreeMap<String, Value>, sqlx::Error> {
-        let sql = format!(
-            "select row_to_json(r) from (select {} from {} where tenant_id = $1) r",
-            self.columns.join(", "),
-            self.place
-        );
+        let sql = format!("select row_to_json(r) from (select {} from {} where tenant_id = $1) r", self.columns.join(", "), self.place);
         let rows: Vec<Value> = sqlx::query_scalar(&sql).bind(tenant).fetch_all(connection).await?;
         Ok(rows
             .into_iter()

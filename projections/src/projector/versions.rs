@@ -20,8 +20,9 @@ impl Projector {
         }
         // Nobody projects while this is looked at.
         sqlx::query("lock table read_models.checkpoints in exclusive mode").execute(&mut *transaction).await?;
-        let begun: bool =
-            sqlx::query_scalar("select exists (select from read_models.checkpoints where position > 0)").fetch_one(&mut *transaction).await?;
+        let begun: bool = sqlx::query_scalar("select exists (select from read_models.checkpoints where position > 0)")
+            .fetch_one(&mut *transaction)
+            .await?;
         if begun { Ok(transaction.rollback().await?) } else { Ok(transaction.commit().await?) }
     }
 

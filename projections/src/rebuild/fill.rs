@@ -48,7 +48,14 @@ struct Turn {
 /// Why a batch came to nothing.
 enum Setback {
     /// Rows of a read model that the database refuses, among so many events of so many tenants, of which the first.
-    Refused { read_model: &'static str, error: String, events: i64, tenants: usize, tenant: TenantId, after: i64 },
+    Refused {
+        read_model: &'static str,
+        error: String,
+        events: i64,
+        tenants: usize,
+        tenant: TenantId,
+        after: i64,
+    },
     Failed(ProjectError),
 }
 
@@ -195,7 +202,11 @@ impl<'a> Fill<'a> {
             }
             cursor = tenant;
         }
-        Ok((turns, cursor, cursor == last && i64::try_from(rows.len() / names.len().max(1)).unwrap_or(0) < TENANTS && self.narrow.is_none()))
+        Ok((
+            turns,
+            cursor,
+            cursor == last && i64::try_from(rows.len() / names.len().max(1)).unwrap_or(0) < TENANTS && self.narrow.is_none(),
+        ))
     }
 
     /// An event that was skipped after it had been taken in makes the tenant begin anew; one that was skipped where the

@@ -21,7 +21,10 @@ const BATCHES: &str = "set local lock_timeout = '10s'";
 
 /// What came of an attempt.
 enum Attempt {
-    Swapped { standing: Vec<Standstill>, was_parked: Vec<Uuid> },
+    Swapped {
+        standing: Vec<Standstill>,
+        was_parked: Vec<Uuid>,
+    },
     /// Too much has come in, or is not like it was: fill on.
     Behind,
     /// Queries are at the table, which must not wait for us.
@@ -49,7 +52,10 @@ impl Projector {
                 Ok(Attempt::Busy) => {
                     transaction.rollback().await?;
                     if pause > Duration::from_secs(1) {
-                        tracing::warn!(read_model = next.model.table(), "waiting for long queries to end before the new rows can take their place");
+                        tracing::warn!(
+                            read_model = next.model.table(),
+                            "waiting for long queries to end before the new rows can take their place"
+                        );
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(5));
@@ -74,10 +80,11 @@ impl Projector {
             Err(error) if is_busy(&error) => return Ok(Attempt::Busy),
             outcome => outcome?,
         };
-        let was_parked: Vec<Uuid> = sqlx::query_scalar("select tenant_id from read_models.parked where read_model = $1 order by tenant_id for update")
-            .bind(name)
-            .fetch_all(&mut *connection)
-            .await?;
+        let was_parked: Vec<Uuid> =
+            sqlx::query_scalar("select tenant_id from read_models.parked where read_model = $1 order by tenant_id for update")
+                .bind(name)
+                .fetch_all(&mut *connection)
+                .await?;
         if self.left(connection, name).await? > self.batch_events() || self.has_new_skips(connection, name).await? {
             return Ok(Attempt::Behind);
         }
