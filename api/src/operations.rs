@@ -94,7 +94,7 @@ fn checked(reason: &str) -> Result<ShortText, ApiError> {
 }
 
 async fn tenant(app: &App, workspace: &str) -> Result<TenantId, ApiError> {
-    if workspace.parse() == Ok(PLATFORM) {
+    if workspace.parse::<TenantId>().is_ok_and(|tenant| tenant == PLATFORM) {
         return Ok(PLATFORM);
     }
     let found = workspace_by_slug_or_id(app, workspace).await?;
@@ -106,15 +106,13 @@ async fn tenant(app: &App, workspace: &str) -> Result<TenantId, ApiError> {
 }
 
 fn refused(error: ControlError) -> ApiError {
-    let (code, field) = match &error {
-        ControlError::Unknown { .. } => ("READ_MODEL_NOT_FOUND", Some("readModel")),
-        ControlError::NotParked { .. } => ("NOT_PARKED", Some("readModel")),
-        ControlError::Elsewhere { .. } | ControlError::Searching { .. } => ("NOT_PARKED", Some("position")),
-        ControlError::NoPosition { .. } => (ProjectionControlError::NoPosition.code(), Some("position")),
-        ControlError::Database(_) => {
-            let ControlError::Database(error) = error else { return ApiError::internal(&error) };
-            return error.into();
-        }
+    let said = error.to_string();
+    let (code, field) = match error {
+        ControlError::Unknown { .. } => ("READ_MODEL_NOT_FOUND", "readModel"),
+        ControlError::NotParked { .. } => ("NOT_PARKED", "readModel"),
+        ControlError::Elsewhere { .. } | ControlError::Searching { .. } => ("NOT_PARKED", "position"),
+        ControlError::NoPosition { .. } => (ProjectionControlError::NoPosition.code(), "position"),
+        ControlError::Database(error) => return error.into(),
     };
-    ApiError::refusal(code, error.to_string(), field)
+    ApiError::refusal(code, said, Some(field))
 }

@@ -88,7 +88,7 @@ pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon }: &Rebuild) -> 
         return Ok(format!("Given up, if it was begun: {told}.\n"));
     }
     let mut teller = Teller::new();
-    let outcome = projections::rebuild(&projector, &names, &mut |now| teller.tell(now)).await;
+    let outcome = projections::rebuild(&projector, &names, &mut |now: &RebuildProgress| teller.tell(now)).await;
     teller.end();
     let mut text = format!("Made anew: {told}.\n");
     for standing in outcome? {

@@ -2,7 +2,7 @@
 //! projected here: workers are told, and watched.
 
 use crate::registry::names;
-use crate::status::Parked;
+use crate::status::{Parked, standing};
 use domain::TenantId;
 use sqlx::{PgPool, Postgres, Transaction};
 use std::time::Duration;
@@ -78,42 +78,34 @@ fn check(read_model: &str) -> Result<(), ControlError> {
     Err(ControlError::Unknown { name: read_model.to_owned(), known: known.join(", ") })
 }
 
-const PARKED: &str = "tenant_id, read_model, position, failing, error, attempts, retry_at, parked_at as since";
-
-/// Has a worker try a parked read model at once, of one tenant or of all, and waits for what comes of it.
+/// Has workers try at once what stands still of a read model, in one log or in all, and waits for what comes of it. A log
+/// that cannot be read at all counts as each of its read models.
 ///
 /// # Errors
 /// An unknown name; nothing that stands still; the database.
 pub async fn retry(pool: &PgPool, read_model: &str, tenant: Option<TenantId>, patience: Duration) -> Result<Tried, ControlError> {
     check(read_model)?;
-    let due = sqlx::query(&format!(
-        "update read_models.parked set retry_at = clock_timestamp() where read_model = $1 and ($2::uuid is null or tenant_id = $2) returning {PARKED}"
-    ))
-    .bind(read_model)
-    .bind(tenant.map(|tenant| tenant.0))
-    .fetch_all(pool)
-    .await?;
-    // Where the log itself cannot be read, that is what is tried.
-    let troubles = sqlx::query("update read_models.troubles set retry_at = clock_timestamp() where $1::uuid is null or tenant_id = $1")
-        .bind(tenant.map(|tenant| tenant.0))
-        .execute(pool)
-        .await?;
-    let mut waiting = due.iter().map(Parked::read).collect::<Result<Vec<_>, _>>()?;
-    if waiting.is_empty() && troubles.rows_affected() == 0 {
+    let mut waiting = standing(pool, Some(read_model), tenant, i64::MAX).await?;
+    if waiting.is_empty() {
         return Err(ControlError::NotParked { read_model: read_model.to_owned() });
     }
+    let tenants: Vec<Uuid> = waiting.iter().map(|parked| parked.workspace_id.uuid()).collect();
+    sqlx::query("update read_models.parked set retry_at = clock_timestamp() where read_model = $1 and tenant_id = any ($2)")
+        .bind(read_model)
+        .bind(&tenants)
+        .execute(pool)
+        .await?;
+    sqlx::query("update read_models.troubles set retry_at = clock_timestamp() where tenant_id = any ($1)")
+        .bind(&tenants)
+        .execute(pool)
+        .await?;
     let mut tried = Tried { caught_up: 0, standing: Vec::new(), waiting: Vec::new() };
     let deadline = Instant::now() + patience;
     loop {
-        let tenants: Vec<Uuid> = waiting.iter().map(|parked| parked.workspace_id.uuid()).collect();
-        let now = sqlx::query(&format!("select {PARKED} from read_models.parked where read_model = $1 and tenant_id = any ($2)"))
-            .bind(read_model)
-            .bind(tenants)
-            .fetch_all(pool)
-            .await?;
-        let now = now.iter().map(Parked::read).collect::<Result<Vec<_>, _>>()?;
+        let now = standing(pool, Some(read_model), tenant, i64::MAX).await?;
+        let same = |one: &Parked, other: &Parked| (one.workspace_id, &one.read_model) == (other.workspace_id, &other.read_model);
         for before in std::mem::take(&mut waiting) {
-            match now.iter().find(|parked| parked.workspace_id == before.workspace_id) {
+            match now.iter().find(|parked| same(parked, &before)) {
                 None => tried.caught_up += 1,
                 Some(parked) if parked.attempts > before.attempts => tried.standing.push(parked.clone()),
                 Some(_) => waiting.push(before),

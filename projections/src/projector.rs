@@ -222,7 +222,11 @@ impl Projector {
     /// # Errors
     /// The database.
     pub async fn catch_up(&self) -> Result<(), ProjectError> {
-        self.renew().await?;
+        match self.renew().await {
+            // Whoever has leases has lost them by that, and stands down.
+            Err(ProjectError::Newer { .. } | ProjectError::Unknown { .. }) if self.leases.is_some() => {}
+            outcome => outcome?,
+        }
         self.troubles.forgive(&self.pool).await?;
         let shards: Option<Vec<i32>> = self.leases.as_ref().map(|leases| leases.shards().into_iter().collect());
         self.follow(self.behind(shards.as_deref()).await?).await?;

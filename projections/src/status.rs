@@ -131,7 +131,7 @@ pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
         logs_behind: totals.behind,
         read_models: models(pool, totals.lag).await?,
         behind: behind(pool).await?,
-        parked: parked(pool).await?,
+        parked: standing(pool, None, None, MOST_PARKED).await?,
         workers: workers(pool).await?,
     })
 }
@@ -223,19 +223,28 @@ async fn behind(pool: &PgPool) -> Result<Vec<LogLag>, sqlx::Error> {
     Ok(rows.into_iter().map(lag).collect())
 }
 
-/// What stands still because of an error: read models of a tenant, and tenants whose log cannot be read.
-async fn parked(pool: &PgPool) -> Result<Vec<Parked>, sqlx::Error> {
+/// What stands still because of an error: read models of tenants, and tenants whose log cannot be read; of one read model
+/// and one tenant only, if they are named.
+pub(crate) async fn standing(
+    pool: &PgPool,
+    read_model: Option<&str>,
+    tenant: Option<TenantId>,
+    most: i64,
+) -> Result<Vec<Parked>, sqlx::Error> {
     let sql = format!(
-        "select tenant_id, read_model, position, failing, error, attempts, retry_at, parked_at as since from read_models.parked
+        "select tenant_id, read_model, position, failing, error, attempts, retry_at, parked_at as since
+         from read_models.parked where ($1::text is null or read_model = $1) and ($2::uuid is null or tenant_id = $2)
          union all
-         select t.tenant_id, null, t.position, null, t.error, t.attempts, t.retry_at, t.since from ({TROUBLES}) t
-         order by since, tenant_id, read_model limit $1"
+         select t.tenant_id, null, t.position, null, t.error, t.attempts, t.retry_at, t.since
+         from ({TROUBLES}) t where $2::uuid is null or t.tenant_id = $2
+         order by since, tenant_id, read_model limit $3"
     );
-    sqlx::query(&sql).bind(MOST_PARKED).fetch_all(pool).await?.iter().map(Parked::read).collect()
+    let rows = sqlx::query(&sql).bind(read_model).bind(tenant.map(|tenant| tenant.0)).bind(most).fetch_all(pool).await?;
+    rows.iter().map(Parked::read).collect()
 }
 
 impl Parked {
-    pub(crate) fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             workspace_id: NodeId(TenantId(row.try_get("tenant_id")?)),
             read_model: row.try_get("read_model")?,
