@@ -25,8 +25,8 @@ impl Notifications {
         let telling = tokio::spawn(notify::tell(app.pools.clone(), app.wake.clone(), stop.clone().cancelled_owned()));
         let (wake, freshness) = (app.wake.clone(), app.freshness.clone());
         let listening = tokio::spawn(notify::listen(app.pools.clone(), move |heard| match heard {
-            Heard::Log(tenant, position) => wake.hear(Woken::Log(tenant, position)),
-            Heard::ReadModels(tenant, position) => freshness.hear(tenant, position),
+            Heard::Log(logs) => logs.into_iter().for_each(|(tenant, position)| wake.hear(Woken::Log(tenant, position))),
+            Heard::ReadModels(reached) => freshness.hear(reached),
             Heard::Everything => {
                 wake.hear(Woken::Everything);
                 freshness.told(true);

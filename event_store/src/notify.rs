@@ -205,12 +205,12 @@ async fn send(pools: &Pools, connection: &mut Option<PgConnection>, message: &Me
 }
 
 /// What other processes have to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// This log has come to this position.
-    Log(TenantId, i64),
-    /// The read models of this tenant have come to this position; at 0, something has changed there.
-    ReadModels(TenantId, i64),
+    /// These logs have come to these positions.
+    Log(Vec<(TenantId, i64)>),
+    /// The read models of these tenants have come to these positions; at 0, something has changed there.
+    ReadModels(Vec<(TenantId, i64)>),
     /// Something may have changed anywhere: much has, or nobody listened for a while.
     Everything,
     /// Nothing is heard from here on, until the next [`Heard::Everything`].
@@ -254,9 +254,10 @@ async fn listen_once(pools: &Pools, hear: &impl Fn(Heard), away: &mut bool) -> R
     }
 }
 
-fn pass_on(news: News, kind: impl Fn(TenantId, i64) -> Heard, hear: &impl Fn(Heard)) {
+fn pass_on(news: News, kind: impl Fn(Vec<(TenantId, i64)>) -> Heard, hear: &impl Fn(Heard)) {
     match news {
-        News::Of(tenants) => tenants.into_iter().for_each(|(tenant, position)| hear(kind(tenant, position))),
+        News::Of(tenants) if tenants.is_empty() => {}
+        News::Of(tenants) => hear(kind(tenants.into_iter().collect())),
         News::Everything => hear(Heard::Everything),
     }
 }

@@ -105,9 +105,10 @@ impl Freshness {
         self.learn(reached, true);
     }
 
-    /// Another process has said that every read model of this tenant has come so far; at 0, that something has changed.
-    pub fn hear(&self, tenant: TenantId, position: i64) {
-        if position > 0 { self.learn([(tenant, position)], false) } else { self.forget(tenant) }
+    /// Another process has said that every read model of these tenants has come so far; at 0, that something has
+    /// changed there.
+    pub fn hear(&self, reached: impl IntoIterator<Item = (TenantId, i64)>) {
+        self.learn(reached, false);
     }
 
     fn learn(&self, reached: impl IntoIterator<Item = (TenantId, i64)>, own: bool) {
@@ -116,6 +117,10 @@ impl Freshness {
             known.clear();
         }
         for (tenant, position) in reached {
+            if position == 0 {
+                known.remove(&tenant);
+                continue;
+            }
             let known = known.entry(tenant).or_default();
             known.own = own;
             if position >= known.reached {

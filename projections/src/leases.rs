@@ -112,7 +112,8 @@ impl Leases {
 
     /// Another worker has taken these from us.
     fn lose(&self, lost: &Held) {
-        tracing::warn!(shards = ?lost.keys().collect::<Vec<_>>(), "leases are lost: another worker took them, or they were revoked; nothing is written under them");
+        let shards: Vec<&i32> = lost.keys().collect();
+        tracing::warn!(?shards, "leases are lost: another worker took them, or they were revoked; nothing is written under them");
         metrics::counter!("projection_leases_lost_total").increment(lost.len() as u64);
         self.change(|held| held.retain(|shard, token| lost.get(shard) != Some(token)));
     }
@@ -144,15 +145,16 @@ impl Leases {
         if !dead.is_empty() {
             tracing::warn!(?dead, "workers are gone; their leases are free");
         }
-        let (held, workers) = sql::held(pool, *worker).await?;
+        let sql::Shared { held, free, workers } = sql::shared(pool, *worker).await?;
         let share = SHARDS.div_ceil(workers.max(1));
         let held = if held.len() > share {
             let surplus: Vec<i32> = held.keys().skip(share).copied().collect();
             self.change(|held| held.retain(|shard, _| !surplus.contains(shard)));
             sql::give_up(pool, *worker, &surplus).await?;
-            sql::held(pool, *worker).await?.0
-        } else if held.len() < share && sql::take(pool, *worker, share - held.len(), names, versions).await? > 0 {
-            sql::held(pool, *worker).await?.0
+            sql::shared(pool, *worker).await?.held
+        } else if held.len() < share && free > 0 {
+            sql::take(pool, *worker, share - held.len(), names, versions).await?;
+            sql::shared(pool, *worker).await?.held
         } else {
             held
         };

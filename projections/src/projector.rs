@@ -189,7 +189,8 @@ impl Projector {
                     },
                     () = changed(&mut held) => {
                         let now = held.as_mut().map(|held| held.borrow_and_update().clone()).unwrap_or_default();
-                        let gained: Vec<i32> = now.iter().filter(|(shard, token)| known.get(shard) != Some(token)).map(|(shard, _)| *shard).collect();
+                        let gained = now.iter().filter(|(shard, token)| known.get(shard) != Some(token));
+                        let gained: Vec<i32> = gained.map(|(shard, _)| *shard).collect();
                         tracing::info!(shards = now.len(), of = SHARDS, "leases have changed");
                         self.freshness.shared_out_anew();
                         known = now;

@@ -74,21 +74,32 @@ pub(super) async fn bury(pool: &PgPool, worker: Uuid, fresh: Duration) -> Result
     .await
 }
 
-/// What this worker holds, and how many workers there are.
-pub(super) async fn held(pool: &PgPool, worker: Uuid) -> Result<(Held, usize), sqlx::Error> {
-    let rows: Vec<(i64, Option<i32>, Option<i64>)> = sqlx::query_as(
-        "select w.count, l.shard, l.token from (select count(*) from read_models.workers) w left join read_models.leases l on l.holder = $1",
-    )
-    .bind(worker)
-    .fetch_all(pool)
-    .await?;
-    let workers = rows.first().map_or(0, |(workers, ..)| usize::try_from(*workers).unwrap_or(0));
-    Ok((rows.into_iter().filter_map(|(_, shard, token)| shard.zip(token)).collect(), workers))
+/// How the leases are shared out.
+pub(super) struct Shared {
+    /// What this worker holds.
+    pub(super) held: Held,
+    /// How many leases nobody holds, or only the dead.
+    pub(super) free: usize,
+    /// How many workers live.
+    pub(super) workers: usize,
+}
+
+pub(super) async fn shared(pool: &PgPool, worker: Uuid) -> Result<Shared, sqlx::Error> {
+    let leases: Vec<(i32, i64, Option<Uuid>)> =
+        sqlx::query_as("select l.shard, l.token, w.id from read_models.leases l left join read_models.workers w on w.id = l.holder")
+            .fetch_all(pool)
+            .await?;
+    let workers: i64 = sqlx::query_scalar("select count(*) from read_models.workers").fetch_one(pool).await?;
+    Ok(Shared {
+        free: leases.iter().filter(|(_, _, holder)| holder.is_none()).count(),
+        held: leases.into_iter().filter(|(_, _, holder)| *holder == Some(worker)).map(|(shard, token, _)| (shard, token)).collect(),
+        workers: usize::try_from(workers).unwrap_or(0),
+    })
 }
 
 /// Takes up to so many leases that nobody holds, or only the dead. Their sessions are ended first: a worker that is
-/// stopped in the middle of a transaction still holds its locks. Answers how many were taken.
-pub(super) async fn take(pool: &PgPool, worker: Uuid, count: usize, names: &[String], versions: &[i32]) -> Result<u64, sqlx::Error> {
+/// stopped in the middle of a transaction still holds its locks.
+pub(super) async fn take(pool: &PgPool, worker: Uuid, count: usize, names: &[String], versions: &[i32]) -> Result<(), sqlx::Error> {
     let ended: i64 = sqlx::query_scalar(
         "select count(*) filter (where pg_terminate_backend(a.pid, 500)) from pg_stat_activity a
          where a.usename = current_user and a.application_name in
@@ -101,7 +112,7 @@ pub(super) async fn take(pool: &PgPool, worker: Uuid, count: usize, names: &[Str
         tracing::warn!(sessions = ended, "ended the sessions of a worker that did not say in time that it lives");
     }
     // The versions are asked in the same statement: leases that a newer program has just revoked are not taken again.
-    let taken = sqlx::query(
+    sqlx::query(
         "with free as materialized (
            select l.shard from read_models.leases l
            where (l.holder is null or not exists (select from read_models.workers w where w.id = l.holder))
@@ -117,7 +128,7 @@ pub(super) async fn take(pool: &PgPool, worker: Uuid, count: usize, names: &[Str
     .bind(versions)
     .execute(pool)
     .await?;
-    Ok(taken.rows_affected())
+    Ok(())
 }
 
 /// Gives up leases, but those under which a transaction is under way only the next time.

@@ -268,6 +268,6 @@ async fn however_many_wait_the_table_is_asked_by_one_at_a_time() {
 
     // Told of it, all are answered without another look.
     let tenant = TenantId(Uuid::from_u128(1));
-    freshness.hear(tenant, 9);
+    freshness.hear([(tenant, 9)]);
     assert!(freshness.wait(tenant, 9, &["pipeline_items"], Duration::ZERO).await.is_ok());
 }

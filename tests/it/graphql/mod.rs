@@ -34,7 +34,7 @@ const PARTIAL: u16 = 294;
 
 /// Somebody with an access token, in a workspace or in none.
 #[derive(Clone)]
-struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     token: Option<String>,
@@ -52,8 +52,13 @@ impl Client {
         Self { workspace: Some(name.to_string()), ..self.clone() }
     }
 
+    /// The same at another process.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self { url: format!("{url}/graphql"), ..self.clone() }
+    }
+
     /// The same with one more header.
-    fn with(&self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(&self, name: &'static str, value: impl ToString) -> Self {
         let mut client = self.clone();
         client.headers.push((name, value.to_string()));
         client
@@ -76,7 +81,7 @@ impl Client {
     }
 
     /// Asks and gets data without any error.
-    async fn get(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn get(&self, query: &str, variables: Value) -> Value {
         let reply = self.ask(query, variables).await;
         assert!(reply.body.get("errors").is_none(), "{query}: {}", reply.text);
         reply.body["data"].clone()
@@ -88,7 +93,7 @@ impl Client {
     }
 
     /// Runs one mutation, `arguments` as GraphQL; answers its payload, which has an entity.
-    async fn run(&self, mutation: &str, arguments: &str, entity: &str) -> Value {
+    pub(crate) async fn run(&self, mutation: &str, arguments: &str, entity: &str) -> Value {
         let reply = self.mutate(mutation, arguments, entity).await;
         let payload = reply.payload();
         assert!(payload["userErrors"] == json!([]) && payload["entity"].is_object(), "{mutation}({arguments}): {}", reply.text);
@@ -96,7 +101,7 @@ impl Client {
     }
 
     /// Runs one mutation, whatever comes of it.
-    async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
+    pub(crate) async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
         let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
         let query = format!(
             "mutation {{ it: {mutation}{arguments} {{ entity {{ {entity} }} userErrors {{ code message field }} consistencyToken }} }}"
@@ -107,7 +112,7 @@ impl Client {
 
 /// What came back.
 #[derive(Debug)]
-struct Reply {
+pub(crate) struct Reply {
     status: u16,
     text: String,
     body: Value,
@@ -123,12 +128,12 @@ impl Reply {
     }
 
     /// The payload of the one mutation.
-    fn payload(&self) -> Value {
+    pub(crate) fn payload(&self) -> Value {
         self.body["data"]["it"].clone()
     }
 
     /// The code of the first top-level error, else of the first `userErrors` found; empty where there is neither.
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let top = self.body["errors"][0]["extensions"]["code"].as_str();
         let users = || self.body["data"].as_object()?.values().find_map(|field| field["userErrors"][0]["code"].as_str());
         top.or_else(users).unwrap_or_default().to_owned()
@@ -144,10 +149,10 @@ impl Reply {
 
 /// A user and their way in.
 #[derive(Clone)]
-struct Person {
+pub(crate) struct Person {
     id: UserId,
     session: SessionId,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 /// Somebody new. Their name and address hold `mark`.
@@ -171,14 +176,14 @@ async fn session(app: &App, user: UserId) -> SessionId {
 }
 
 /// A workspace of plan ENTERPRISE, and its owner in it.
-struct Acme {
+pub(crate) struct Acme {
     app: App,
     url: String,
     mark: String,
     people: String,
     slug: String,
-    id: WorkspaceId,
-    owner: Person,
+    pub(crate) id: WorkspaceId,
+    pub(crate) owner: Person,
 }
 
 impl Acme {
@@ -191,7 +196,7 @@ impl Acme {
         Self::at(&world.app, &world.http(), mark, people).await
     }
 
-    async fn at(app: &App, url: &str, mark: &str, people: &str) -> Self {
+    pub(crate) async fn at(app: &App, url: &str, mark: &str, people: &str) -> Self {
         let mut owner = person(app, url, people).await;
         let (id, slug): (WorkspaceId, _) = (clock::new_id(), format!("{mark}-inc"));
         let team = NewTeam {
@@ -215,7 +220,7 @@ impl Acme {
     }
 
     /// An active pipeline: three stages, the last of them terminal.
-    async fn board(&self) -> Board {
+    pub(crate) async fn board(&self) -> Board {
         let key = format!("p_{}", clock::new_uuid().simple());
         let stage = |n: u32| format!("{{ key: \"s{n}\", name: \"{} stage {n}\", isTerminal: {} }}", self.mark, n == 2);
         let stages = (0..3).map(stage).collect::<Vec<_>>().join(", ");
@@ -252,8 +257,8 @@ async fn item_by(person: &Person, board: &Board, title: &str) -> Uuid {
 }
 
 #[derive(Clone, Debug)]
-struct Board {
-    id: Uuid,
+pub(crate) struct Board {
+    pub(crate) id: Uuid,
     stages: Vec<Uuid>,
 }
 
@@ -277,7 +282,7 @@ async fn is_dense(database: &mut sqlx::PgConnection) {
 }
 
 /// Every read model of every tenant is what a replay from position 0 makes of it.
-async fn equals_its_replay(app: &App) {
+pub(crate) async fn equals_its_replay(app: &App) {
     let tenants: Vec<Uuid> = sqlx::query_scalar("select tenant_id from event_store.heads").fetch_all(&app.pools.loader).await.unwrap();
     let projector = crate::harness::projector(app).await;
     let behind = "select count(*) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where h.position > coalesce(c.position, 0)";

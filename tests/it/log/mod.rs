@@ -9,6 +9,7 @@ mod fence;
 mod guards;
 mod keys;
 mod loss;
+mod notify;
 mod order;
 mod personal;
 mod stock;
