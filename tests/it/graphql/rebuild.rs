@@ -44,8 +44,8 @@ async fn filled(world: &World, mark: &str) -> (Acme, Board) {
 }
 
 /// A projector of batches so small that a rebuild takes many.
-async fn small(world: &World) -> Projector {
-    let config = ProjectorConfig { batch_events: 2, ..ProjectorConfig::default() };
+async fn small(world: &World, batch_events: i64) -> Projector {
+    let config = ProjectorConfig { batch_events, ..ProjectorConfig::default() };
     let freshness = Freshness::new(world.app.pools.worker.clone());
     Projector::new(&world.app.pools, world.app.commands.vault(), &world.app.wake, &freshness, config).await.unwrap()
 }
@@ -100,7 +100,7 @@ async fn nobody_who_asks_or_writes_notices_that_all_read_models_are_made_anew() 
             written
         });
     }
-    let projector = small(&world).await;
+    let projector = small(&world, 100).await;
     for _ in 0..2 {
         assert_eq!(projections::rebuild(&projector, &[], &mut |_| {}).await.unwrap(), []);
     }
@@ -125,7 +125,7 @@ async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
     filled(&world, "acme").await;
     filled(&world, "other").await;
     projecting.stop().await;
-    let projector = small(&world).await;
+    let projector = small(&world, 2).await;
     projector.catch_up().await.unwrap();
     let (mut runs, mut reached) = (0, 0);
     loop {
@@ -209,7 +209,7 @@ async fn what_cannot_be_taken_in_stands_still_after_a_rebuild_and_nothing_else_d
     acme.owner.client.mutate("createItem", &create("Duck"), "id").await;
     let duck = heads(&world).await[&acme.id.0];
     acme.owner.client.mutate("createItem", &create("Behind it"), "id").await;
-    let projector = small(&world).await;
+    let projector = small(&world, 2).await;
     projector.catch_up().await.unwrap();
     // It was taken in once; today it would be refused.
     let mut admin = world.database.admin().await;
@@ -251,7 +251,7 @@ async fn an_event_that_is_skipped_while_a_rebuild_waits_to_be_swapped_in_is_pass
     admin.execute("alter table read_models.pipeline_items drop constraint no_ducks").await.unwrap();
 
     let mut looking = looking_at(&world, "pipeline_items").await;
-    let projector = small(&world).await;
+    let projector = small(&world, 2).await;
     let run = tokio::spawn(async move { projections::rebuild(&projector, &["pipeline_items".to_owned()], &mut |_| {}).await.unwrap() });
     let taken_in = format!("select exists (select from read_models.rebuilt where tenant_id = '{}' and position > {duck})", acme.id);
     eventually("the rebuild to be past the duck", || async { one::<bool>(&world, &taken_in).await.then_some(()) }).await;
