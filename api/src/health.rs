@@ -1,7 +1,7 @@
 //! Whether the process can do its work. Asked at most once a second, however many ask.
 
 use event_store::Pools;
-use projections::Standing;
+use projections::{ReadModelStatus, Standing};
 use sqlx::PgPool;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct Report {
     pub reasons: Vec<String>,
     /// How far read models have come, if that could be asked.
     pub progress: Option<Progress>,
+    /// How each read model stands, if that could be asked.
+    pub read_models: Vec<ReadModelStatus>,
 }
 
 impl Report {
@@ -123,6 +125,11 @@ impl Health {
                 report.reasons.push("the progress of read models could not be asked".to_owned());
             }
             Err(_) => report.reasons.push("the database is too slow".to_owned()),
+        }
+        match timeout(PATIENCE, projections::read_models(&self.pools.worker)).await {
+            Ok(Ok(read_models)) => report.read_models = read_models,
+            Ok(Err(error)) => tracing::warn!(%error, "asking how the read models stand"),
+            Err(_) => tracing::warn!("the database is too slow to tell how the read models stand"),
         }
         report
     }

@@ -18,6 +18,8 @@ pub mod import;
 pub mod logging;
 pub mod metrics;
 mod notifications;
+pub mod operations;
+mod operators;
 pub mod passwords;
 pub mod rest;
 pub mod serve;

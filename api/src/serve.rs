@@ -268,9 +268,11 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn metrics(State((app, health)): State<(App, Health)>) -> impl IntoResponse {
-    if let Some(progress) = health.report().await.progress {
+    let report = health.report().await;
+    if let Some(progress) = report.progress {
         crate::metrics::progress(progress);
     }
+    crate::metrics::read_models(&report.read_models);
     crate::metrics::append(app.commands.append_counts());
     for (name, pool) in [("api", &app.pools.api), ("loader", &app.pools.loader), ("worker", &app.pools.worker)] {
         crate::metrics::pool(name, pool);

@@ -29,13 +29,18 @@ pub static IMPORTER: SystemCaller = SystemCaller { name: "importer", commands: &
 /// Makes the demo's people.
 pub static DEMO: SystemCaller = SystemCaller { name: "demo", commands: &["ProvisionUser", "AddMember"] };
 
+/// Whoever operates the machine, and the administrators of the platform where a workspace's log is concerned.
+pub static OPERATORS: SystemCaller =
+    SystemCaller { name: "operators", commands: &["SkipProjectionEvent", "GrantPlatformRole", "RevokePlatformRole"] };
+
 /// All of them.
-pub static ALL: [&SystemCaller; 8] = [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &IMPORTER, &DEMO];
+pub static ALL: [&SystemCaller; 9] = [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &IMPORTER, &DEMO, &OPERATORS];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::identity::{SessionCommand, UserCommand, WorkspaceEntryCommand};
+    use domain::operations::ProjectionControlCommand;
     use domain::workspace::{MembershipCommand, WorkspaceCommand};
     use std::collections::BTreeSet;
 
@@ -51,6 +56,7 @@ mod tests {
                 exists::<WorkspaceEntryCommand>,
                 exists::<MembershipCommand>,
                 exists::<WorkspaceCommand>,
+                exists::<ProjectionControlCommand>,
             ];
             assert!(exists.iter().any(|exists| exists(command)), "there is no command {command}");
         }

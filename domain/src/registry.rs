@@ -19,6 +19,7 @@ macro_rules! for_each_aggregate {
             $crate::workspace::Membership,
             $crate::pipeline::Pipeline,
             $crate::pipeline::PipelineItem,
+            $crate::operations::ProjectionControl,
         }
     };
 }

@@ -6,7 +6,7 @@ mod error;
 mod parking;
 mod versions;
 
-pub(crate) use batch::{Stretch, lock_checkpoints};
+pub(crate) use batch::{Stretch, lock_checkpoints, refused, touches};
 pub use error::ProjectError;
 
 use crate::freshness::Freshness;
@@ -14,6 +14,7 @@ use crate::leases::{Held, LeaseConfig, Leases, SHARDS, Standing, shard};
 use crate::registry::Models;
 use crate::table::{Model, Table};
 use crate::troubles::Troubles;
+use domain::TenantId;
 use event_store::{Pools, Reader, Vault, Wake, Woken};
 use sqlx::PgPool;
 use std::collections::{BTreeSet, HashMap};
@@ -109,7 +110,7 @@ impl Projector {
             process: pools.process,
             leases: None,
         };
-        projector.check_versions().await?;
+        projector.claim_versions().await?;
         Ok(projector)
     }
 
@@ -129,6 +130,11 @@ impl Projector {
 
     /// Projects until told to stop. A database that goes away is waited for.
     pub async fn run(self, stop: CancellationToken) {
+        // Until the read models are this program's, an older one may keep them up, and needs the leases.
+        tokio::select! {
+            () = self.renewed() => {}
+            () = stop.cancelled() => return,
+        }
         // It beats whatever the projector is at, and ends with it.
         let mut beating = JoinSet::new();
         if let Some(leases) = &self.leases {
@@ -217,6 +223,12 @@ impl Projector {
     /// # Errors
     /// The database.
     pub async fn catch_up(&self) -> Result<(), ProjectError> {
+        match self.renew().await {
+            // Whoever has leases has lost them by that, and stands down.
+            Err(ProjectError::Newer { .. } | ProjectError::Unknown { .. }) if self.leases.is_some() => {}
+            outcome => outcome?,
+        }
+        self.troubles.forgive(&self.pool).await?;
         let shards: Option<Vec<i32>> = self.leases.as_ref().map(|leases| leases.shards().into_iter().collect());
         self.follow(self.behind(shards.as_deref()).await?).await?;
         self.retry_parked(shards.as_deref()).await
@@ -274,7 +286,7 @@ impl Projector {
                 // A log that cannot be read at all holds up nobody but its own tenant.
                 Err(error) => {
                     tracing::error!(%error, %tenant, "a tenant cannot be projected; trying again later");
-                    self.troubles.note(*tenant, self.config.retry);
+                    self.troubles.note(&self.pool, *tenant, &error.to_string(), self.config.retry).await?;
                 }
             }
         }
@@ -285,12 +297,18 @@ impl Projector {
         &self.pool
     }
 
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
     pub(crate) fn models(&self) -> &Models {
         &self.models
     }
 
-    pub(crate) fn freshness(&self) -> &Freshness {
-        &self.freshness
+    /// What is known of these tenants holds no longer, here and in other processes.
+    pub(crate) fn forget(&self, tenants: &[TenantId]) {
+        tenants.iter().for_each(|tenant| self.freshness.forget(*tenant));
+        self.wake.projected(tenants.iter().map(|tenant| (*tenant, 0)));
     }
 
     pub(crate) fn table(&self, model: &dyn Model) -> Option<&Table> {

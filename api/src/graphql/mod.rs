@@ -6,6 +6,7 @@ mod consistency;
 mod identity;
 mod loaders;
 mod node;
+mod operations;
 mod payload;
 mod pipeline;
 mod roles;
@@ -40,11 +41,11 @@ const MOST_KEY: usize = 150;
 
 /// What can be asked.
 #[derive(Default, MergedObject)]
-struct Query(node::NodeQuery, identity::IdentityQuery, workspace::WorkspaceQuery, roles::RoleQuery, pipeline::PipelineQuery);
+struct Query(node::NodeQuery, identity::IdentityQuery, workspace::WorkspaceQuery, roles::RoleQuery, pipeline::PipelineQuery, operations::OperationsQuery);
 
 /// What can be done.
 #[derive(Default, MergedObject)]
-struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation);
+struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation, operations::OperationsMutation);
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 

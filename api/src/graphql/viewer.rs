@@ -85,6 +85,13 @@ impl Viewer {
         })
     }
 
+    /// That the user holds a permission of the platform's; who they are.
+    pub(crate) async fn administers(&self, permission: Permission) -> Result<UserId, ApiError> {
+        let user = self.signed()?.user;
+        let access = self.app.commands.access().fresh(PLATFORM).await?;
+        visible(&access, user, permission).map(|_| user).ok_or_else(|| denied(permission))
+    }
+
     /// What the user may see under a permission in the chosen workspace.
     pub(crate) fn may(&self, permission: Permission) -> Result<Visible, ApiError> {
         let (signed, chosen) = (self.signed()?, self.chosen()?);

@@ -1,7 +1,7 @@
 //! Who may do what in a tenant: a fold of that tenant's access events, in memory, never a read model.
 
 use super::UserId;
-use crate::roles::{BuiltInRole, GrantSet, Role, Standing, effective};
+use crate::roles::{BuiltInRole, GrantSet, PlatformRole, Role, Standing, effective};
 use std::collections::{BTreeSet, HashMap};
 
 /// What an event does to access. The events for which this is something are the very ones that move the
@@ -20,6 +20,8 @@ pub enum AccessChange {
     RoleRemoved(UserId, BuiltInRole),
     /// A user is a member no longer.
     Left(UserId),
+    /// A user got a role on the platform, or lost it.
+    PlatformRole(UserId, PlatformRole),
 }
 
 /// The access of a tenant at a position of its log.
@@ -28,6 +30,8 @@ pub struct Access {
     position: i64,
     owners: BTreeSet<UserId>,
     members: HashMap<UserId, BTreeSet<BuiltInRole>>,
+    /// Only in the platform's log, which has no members.
+    platform: HashMap<UserId, PlatformRole>,
 }
 
 impl Access {
@@ -50,6 +54,7 @@ impl Access {
                 }
             }
             AccessChange::Left(user) => drop(self.members.remove(&user)),
+            AccessChange::PlatformRole(user, role) => drop(self.platform.insert(user, role)),
         }
     }
 
@@ -58,10 +63,12 @@ impl Access {
         self.position = self.position.max(position);
     }
 
-    /// What a user may do; nothing for those who are no members.
+    /// What a user may do: as a member, or, in the platform's log, by their role there.
     #[must_use]
     pub fn grants(&self, user: UserId) -> GrantSet {
-        let Some(roles) = self.members.get(&user) else { return GrantSet::EMPTY };
+        let Some(roles) = self.members.get(&user) else {
+            return *self.platform.get(&user).copied().unwrap_or_default().grants();
+        };
         effective(roles.iter().copied().map(Role::BuiltIn), [], [], self.owners.contains(&user), Standing::Active)
     }
 

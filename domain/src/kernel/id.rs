@@ -53,6 +53,8 @@ ids! {
     StageId = "stage";
     /// An item on a pipeline's board.
     ItemId = "pipeline item";
+    /// What operators have decided about the read models of a log; one for each log.
+    ProjectionControlId = "projection control";
 }
 
 /// The log of what belongs to no workspace: users, sessions, the directory of workspaces.
@@ -67,6 +69,14 @@ impl From<WorkspaceId> for TenantId {
 impl From<TenantId> for WorkspaceId {
     fn from(id: TenantId) -> Self {
         Self(id.0)
+    }
+}
+
+impl TenantId {
+    /// The one aggregate of this log that holds what operators have decided about its read models.
+    #[must_use]
+    pub fn projection_control(self) -> ProjectionControlId {
+        ProjectionControlId(Uuid::new_v5(&self.0, b"projection-control"))
     }
 }
 

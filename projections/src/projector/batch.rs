@@ -32,6 +32,7 @@ impl Projector {
         if checkpoints.is_empty() {
             return Ok(Vec::new());
         }
+        self.check_fit(&mut transaction).await?;
         let share = (self.config.batch_events / i64::try_from(checkpoints.len()).unwrap_or(1)).max(1);
         let spans: Vec<Span> = checkpoints.iter().map(|(tenant, after)| Span { tenant: *tenant, after: *after, limit: share }).collect();
         let stretches = self.read(&spans).await?;
@@ -114,9 +115,8 @@ impl Projector {
         parking: &mut Vec<Parking>,
     ) -> Result<(), ProjectError> {
         let Some(table) = self.tables.get(model.table()) else { return Ok(()) };
-        let mut park = |tenant: TenantId, stretch: &Stretch, error: String| {
-            tracing::error!(read_model = model.table(), %tenant, error, "parking a read model");
-            parking.push(Parking { tenant, read_model: model.table(), position: stretch.after, error });
+        let mut park = |tenant: TenantId, stretch: &Stretch, FoldError { position, error }: FoldError| {
+            parking.push(Parking { tenant, read_model: model.table(), position: stretch.after, failing: position, error });
         };
         // Which rows do the events touch?
         let mut touched = Vec::new();
@@ -144,7 +144,7 @@ impl Projector {
                     changes.append(folded);
                     written.push((*tenant, *stretch));
                 }
-                Err(error) => park(*tenant, stretch, error.error),
+                Err(error) => park(*tenant, stretch, error),
             }
         }
         if !careful {
@@ -155,7 +155,11 @@ impl Projector {
             Ok(()) => savepoint.commit().await?,
             Err(error) if refused(&error) => {
                 savepoint.rollback().await?;
-                written.into_iter().for_each(|(tenant, stretch)| park(tenant, stretch, format!("writing: {error}")));
+                for (tenant, stretch) in written {
+                    // Of several events it is not known which; a retry finds it.
+                    let position = (stretch.last == stretch.after + 1).then_some(stretch.last);
+                    park(tenant, stretch, FoldError { position, error: format!("writing: {error}") });
+                }
             }
             Err(error) => return Err(error.into()),
         }
@@ -164,12 +168,13 @@ impl Projector {
 }
 
 /// The events of a stretch that a read model reads, and the rows they touch.
-fn touches<'a>(model: &dyn Model, stretch: &'a Stretch) -> Result<(Vec<&'a Recorded>, BTreeSet<String>), String> {
+pub(crate) fn touches<'a>(model: &dyn Model, stretch: &'a Stretch) -> Result<(Vec<&'a Recorded>, BTreeSet<String>), FoldError> {
     if let Some(poison) = stretch.poison.iter().find(|poison| model.reads(&poison.aggregate_type)) {
-        return Err(format!("event {} cannot be read: {}", poison.position, poison.error));
+        let error = format!("event {} cannot be read: {}", poison.position, poison.error);
+        return Err(FoldError { position: Some(poison.position), error });
     }
     let events: Vec<&Recorded> = stretch.events.iter().filter(|event| model.reads(event.aggregate_type)).collect();
-    let keys = model.keys(&events).map_err(|FoldError { error }| error)?;
+    let keys = model.keys(&events)?;
     Ok((events, keys))
 }
 
@@ -192,7 +197,7 @@ pub(crate) async fn lock_checkpoints(connection: &mut PgConnection, tenants: &[U
 }
 
 /// True when the database has refused what was written, and would again.
-fn refused(error: &sqlx::Error) -> bool {
+pub(crate) fn refused(error: &sqlx::Error) -> bool {
     match error {
         // 22 data exceptions, 23 constraint violations, 54 limits (PostgreSQL, appendix A).
         sqlx::Error::Database(error) => error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),

@@ -22,15 +22,27 @@ pub enum ProjectError {
         /// The version of this program.
         known: i32,
     },
+    /// The tables hold rows of a read model that this program does not have.
+    #[error("there is a read model {read_model} that this program does not know: it stands down")]
+    Unknown {
+        /// Which one.
+        read_model: String,
+    },
+    /// The tables hold the rows of an older program, until they are made anew.
+    #[error("read model {read_model} is being made anew; projecting goes on when that is done")]
+    Outdated {
+        /// Which one.
+        read_model: &'static str,
+    },
 }
 
 impl ProjectError {
-    /// True when the database is away: nobody's fault, and better later.
+    /// True when it is no tenant's fault, and better later: the database is away, or other programs are at work.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => StoreError::is_connection_loss(error),
             Self::Store(error) => error.is_transient(),
-            Self::Newer { .. } => false,
+            Self::Newer { .. } | Self::Unknown { .. } | Self::Outdated { .. } => true,
         }
     }
 }

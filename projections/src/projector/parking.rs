@@ -3,6 +3,7 @@
 
 use super::batch::lock_checkpoints;
 use super::{ProjectError, Projector};
+use crate::skips::Skips;
 use crate::table::Model;
 use domain::TenantId;
 use event_store::Span;
@@ -15,14 +16,17 @@ pub(super) struct Parking {
     pub(super) tenant: TenantId,
     pub(super) read_model: &'static str,
     pub(super) position: i64,
+    /// The event at fault, if it is known.
+    pub(super) failing: Option<i64>,
     pub(super) error: String,
 }
 
 impl Projector {
     pub(super) async fn park(&self, connection: &mut PgConnection, parking: &Parking) -> Result<(), sqlx::Error> {
+        tracing::error!(read_model = parking.read_model, tenant = %parking.tenant, error = parking.error, "parking a read model");
         sqlx::query(
-            "insert into read_models.parked as p (tenant_id, read_model, position, error, retry_at) values ($1, $2, $3, $4, clock_timestamp() + $5)
-             on conflict (tenant_id, read_model) do update set error = excluded.error, attempts = p.attempts + 1,
+            "insert into read_models.parked as p (tenant_id, read_model, position, error, failing, retry_at) values ($1, $2, $3, $4, $6, clock_timestamp() + $5)
+             on conflict (tenant_id, read_model) do update set error = excluded.error, failing = excluded.failing, attempts = p.attempts + 1,
                retry_at = clock_timestamp() + least($5 * power(2, p.attempts), interval '1 hour')",
         )
         .bind(parking.tenant.0)
@@ -31,6 +35,7 @@ impl Projector {
         // PostgreSQL's text holds no NUL, and the fault may quote one.
         .bind(parking.error.replace('\0', "\u{fffd}"))
         .bind(self.config.retry)
+        .bind(parking.failing)
         .execute(connection)
         .await?;
         Ok(())
@@ -54,29 +59,44 @@ impl Projector {
     }
 
     /// Brings one parked read model of a tenant up to the tenant's checkpoint, stretch by stretch, and lets it
-    /// join the others there.
+    /// join the others there. Where a stretch fails, half of it is tried, down to the one event that is at fault.
     async fn retry(&self, tenant: TenantId, model: &dyn Model) -> Result<(), ProjectError> {
+        let mut limit = None;
         loop {
             let mut transaction = self.pool.begin().await?;
             let ours = self.hold(&mut transaction, &[tenant.0]).await?;
             let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &ours).await?.pop() else { return Ok(()) };
-            let position: Option<(i64,)> =
-                sqlx::query_as("select position from read_models.parked where tenant_id = $1 and read_model = $2")
+            self.check_fit(&mut transaction).await?;
+            // Locked: while an operator records a skip, this waits, and then knows of it.
+            let position: Option<(i64, Option<i64>)> =
+                sqlx::query_as("select position, failing from read_models.parked where tenant_id = $1 and read_model = $2 for update")
                     .bind(tenant.0)
                     .bind(model.table())
                     .fetch_optional(&mut *transaction)
                     .await?;
-            let Some((after,)) = position else { return Ok(()) };
-            let span = Span { tenant, after, limit: self.config.batch_events.min(checkpoint - after) };
-            let stretches = self.read(&[span]).await?;
+            let Some((after, failing)) = position else { return Ok(()) };
+            // At first no further than the event that is known to fail: most often it still does.
+            let most = limit.or(failing.map(|failing| failing - after)).unwrap_or(self.config.batch_events);
+            let span = Span { tenant, after, limit: most.clamp(1, self.config.batch_events).min(checkpoint - after) };
+            let mut stretches = self.read(&[span]).await?;
+            let skips = Skips::load(&self.reader, Some(&[tenant])).await?;
+            stretches.values_mut().for_each(|stretch| stretch.pass_over(skips.of(tenant, model.table())));
             let reached = stretches.get(&tenant).map_or(after, |stretch| stretch.last);
             let mut parking = Vec::new();
             self.apply(&mut transaction, model, stretches.iter().map(|(tenant, stretch)| (*tenant, stretch)).collect(), true, &mut parking)
                 .await?;
-            let stuck = parking.pop();
-            if let Some(parking) = &stuck {
-                self.park(&mut transaction, parking).await?;
-            } else if reached >= checkpoint {
+            if let Some(parking) = parking.pop() {
+                let events = reached - after;
+                if events > 1 {
+                    // What comes before the fault is taken in first.
+                    transaction.rollback().await?;
+                    limit = Some(parking.failing.map_or(events / 2, |failing| failing - after - 1).max(1));
+                    continue;
+                }
+                self.park(&mut transaction, &parking).await?;
+                return Ok(transaction.commit().await?);
+            }
+            if reached >= checkpoint {
                 sqlx::query("delete from read_models.parked where tenant_id = $1 and read_model = $2")
                     .bind(tenant.0)
                     .bind(model.table())
@@ -94,9 +114,10 @@ impl Projector {
             transaction.commit().await?;
             self.freshness.forget(tenant);
             self.wake.projected([(tenant, 0)]);
-            if stuck.is_some() || reached >= checkpoint {
+            if reached >= checkpoint {
                 return Ok(());
             }
+            limit = Some(most.saturating_mul(4));
         }
     }
 }

@@ -8,6 +8,7 @@ mod database;
 mod end_to_end;
 mod fragile;
 mod leases;
+mod rebuild;
 mod visibility;
 #[path = "../../../tests/it/harness/wait.rs"]
 mod wait;
