@@ -24,7 +24,7 @@ pub(super) enum Way {
 }
 
 impl Way {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Permission(permission) => permission.name(),
             Self::Itself => "self",
@@ -122,6 +122,14 @@ impl Query {
             Reads::Member | Reads::Named if grants.scope(WORKSPACE_READ).is_none() => Cell::Never,
             Reads::All(_) | Reads::Member | Reads::Named => Cell::Any,
             Reads::Itself => Cell::Itself,
+        }
+    }
+
+    /// The permission that a refusal names.
+    pub(super) fn permission(&self) -> Option<&'static str> {
+        match self.reads {
+            Reads::Permission(permission) | Reads::All(permission) => Some(permission.name()),
+            Reads::Itself | Reads::Member | Reads::Named => None,
         }
     }
 
