@@ -62,6 +62,13 @@ pub fn sdl() -> String {
     schema().sdl_with_options(SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by())
 }
 
+/// What it takes to read each entity, by its name in the schema; nothing for what is the user's own. The
+/// authorization matrix is made from it.
+#[must_use]
+pub fn reads() -> Vec<(String, Option<domain::roles::Permission>)> {
+    node::reads()
+}
+
 #[derive(Clone)]
 struct Served {
     app: App,

@@ -9,6 +9,7 @@ use super::viewer::Viewer;
 use super::workspace::{Member, Workspace, WorkspaceOf};
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Interface, Object, Result};
+use domain::roles::Permission;
 use domain::{Decider, WorkspaceId};
 use uuid::Uuid;
 
@@ -22,6 +23,14 @@ macro_rules! nodes {
             User(User),
             Session(Session),
             $($entity($entity),)*
+        }
+
+        /// What it takes to read each entity, by its name in the schema; nothing for what is the user's own.
+        pub(super) fn reads() -> Vec<(String, Option<Permission>)> {
+            fn read<E: Entity>() -> (String, Option<Permission>) {
+                (E::type_name().into_owned(), E::READ)
+            }
+            vec![read::<User>(), read::<Session>(), $(read::<$entity>()),*]
         }
 
         /// The entity of this type and id, as far as the user may see it.

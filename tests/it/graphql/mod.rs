@@ -3,6 +3,7 @@
 mod bad_input;
 mod imported;
 mod loss;
+mod matrix;
 mod mutations;
 mod nodes;
 mod operations;
@@ -14,6 +15,7 @@ mod schema;
 mod storm;
 mod strangers;
 mod tokens;
+mod visits;
 
 use crate::harness::World;
 use api::accounts::{self, NewTeam, NewUser, Origin};
@@ -221,23 +223,54 @@ impl Acme {
 
     /// An active pipeline: three stages, the last of them terminal.
     pub(crate) async fn board(&self) -> Board {
+        self.board_by(&self.owner).await
+    }
+
+    /// The same, made by somebody who may.
+    async fn board_by(&self, person: &Person) -> Board {
         let key = format!("p_{}", clock::new_uuid().simple());
         let stage = |n: u32| format!("{{ key: \"s{n}\", name: \"{} stage {n}\", isTerminal: {} }}", self.mark, n == 2);
         let stages = (0..3).map(stage).collect::<Vec<_>>().join(", ");
         let input = format!("input: {{ key: \"{key}\", name: \"{} board\", type: SALES, stages: [{stages}] }}", self.mark);
-        let made = self.owner.client.run("createPipeline", &input, "id stages { id }").await;
+        let made = person.client.run("createPipeline", &input, "id stages { id }").await;
         let id = uuid(&made["entity"]["id"]);
-        self.owner.client.run("activatePipeline", &format!("pipelineId: \"{id}\""), "id").await;
+        person.client.run("activatePipeline", &format!("pipelineId: \"{id}\""), "id").await;
         let stages = made["entity"]["stages"].as_array().unwrap().iter().map(|stage| uuid(&stage["id"])).collect();
         Board { id, stages }
     }
 
-    /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts.
-    async fn with_others(&self, mut ids: schema::Ids) -> schema::Ids {
+    /// Something of each kind, made by somebody who may.
+    async fn things_of(&self, person: &Person) -> schema::Ids {
+        let (board, elsewhere) = (self.board_by(person).await, self.board_by(person).await);
+        let item = item_by(person, &board, &format!("{} item", self.mark)).await;
+        // Where the other one goes to.
+        let beside = item_by(person, &board, &format!("{} item", self.mark)).await;
+        person.client.run("moveItem", &format!("itemId: \"{beside}\", input: {{ toStageId: \"{}\" }}", board.stages[1]), "id").await;
+        let ids = schema::Ids {
+            pipeline: board.id,
+            item,
+            beside,
+            stages: board.stages,
+            elsewhere: (elsewhere.id, elsewhere.stages[0]),
+            user: self.member(BuiltInRole::Operator).await.id.0,
+            session: session(&self.app, person.id).await.0,
+            workspace: self.id.0,
+            others: Default::default(),
+        };
+        self.with_others(person, ids).await
+    }
+
+    /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts, and
+    /// something new where another of the same would be one too many.
+    async fn with_others(&self, person: &Person, mut ids: schema::Ids) -> schema::Ids {
         let schema = schema::Schema::read();
         for (kind, root) in schema.makers() {
-            let document = schema.document(&root, None, &|_| ids.clone()).replace("Something", &self.mark);
-            let made = self.owner.client.ask(&document, json!({})).await;
+            let unique = format!("{}_{}", self.mark, &clock::new_uuid().simple().to_string()[..12]);
+            let document = schema
+                .document(&root, None, &|_| ids.clone())
+                .replace("Something", &unique)
+                .replace("\"something\"", &format!("\"{unique}\""));
+            let made = person.client.ask(&document, json!({})).await;
             let id = made.body["data"][&root.name]["entity"]["id"].as_str().unwrap_or_else(|| panic!("{document}: {}", made.text));
             ids.others.insert(kind, id.parse().unwrap());
         }
