@@ -8,6 +8,7 @@ mod loaders;
 mod node;
 mod payload;
 mod pipeline;
+mod role_mutations;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,12 @@ struct Query(node::NodeQuery, identity::IdentityQuery, workspace::WorkspaceQuery
 
 /// What can be done.
 #[derive(Default, MergedObject)]
-struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation);
+struct Mutation(
+    identity::IdentityMutation,
+    workspace_mutations::WorkspaceMutation,
+    role_mutations::RoleMutation,
+    pipeline::PipelineMutation,
+);
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 

@@ -140,7 +140,7 @@ impl<'a> Rules<'a> {
     }
 
     fn fold(&mut self, event: &Recorded) {
-        if let Some(change) = kind(event.aggregate_type).and_then(|kind| kind.access(&*event.payload)) {
+        if let Some(change) = kind(event.aggregate_type).and_then(|kind| kind.access(&*event.payload, event.aggregate_id)) {
             self.access.apply(change);
             self.access_position = event.position;
         }

@@ -88,7 +88,7 @@ impl Place {
                     &deed,
                     n,
                     self.team.membership(person),
-                    MembershipCommand::RevokeRole { role: BuiltInRole::Operator },
+                    MembershipCommand::RevokeRole { role: BuiltInRole::Operator.into() },
                 )
                 .await
             }
@@ -97,7 +97,7 @@ impl Place {
                     &deed,
                     n,
                     self.team.membership(person),
-                    MembershipCommand::AssignRole { role: BuiltInRole::Operator },
+                    MembershipCommand::AssignRole { role: BuiltInRole::Operator.into() },
                 )
                 .await
             }

@@ -25,7 +25,7 @@ async fn races(team: Team, here: Process, there: Process, rounds: usize) -> Outc
         let loss = if remove {
             MembershipCommand::RemoveMember { reason: None }
         } else {
-            MembershipCommand::RevokeRole { role: BuiltInRole::Operator }
+            MembershipCommand::RevokeRole { role: BuiltInRole::Operator.into() }
         };
         let loss = async {
             // Now before, now among, now after what the member sends.
@@ -45,7 +45,7 @@ async fn races(team: Team, here: Process, there: Process, rounds: usize) -> Outc
             let back = add_member(member, &[BuiltInRole::Operator, BuiltInRole::Viewer]);
             there.send::<Membership>(by_system(team.tenant), id, back).await.unwrap();
         } else {
-            there.send::<Membership>(team.by(team.owner), id, MembershipCommand::AssignRole { role: BuiltInRole::Operator }).await.unwrap();
+            there.send::<Membership>(team.by(team.owner), id, MembershipCommand::AssignRole { role: BuiltInRole::Operator.into() }).await.unwrap();
         }
     }
     outcomes
