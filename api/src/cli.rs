@@ -1,7 +1,7 @@
 //! The command line. Standard output is for results (a token, a schema, a report); everything else is the log's.
 //! Invariant: whatever a command started has ended when it returns, also after Ctrl-C.
 
-use crate::accounts::{user_by_email, workspace_by_slug_or_id};
+use crate::accounts::{Standing, set_standing, user_by_email, workspace_by_slug_or_id};
 use crate::app::App;
 use crate::config::{self, Config};
 use crate::database::{self, Database};
@@ -58,6 +58,9 @@ enum Command {
     },
     /// Makes read models anew from the log
     Rebuild(Rebuild),
+    /// Suspends a workspace, or ends its suspension
+    #[command(subcommand)]
+    Workspace(Standing),
     /// Prints an access token of a user, good for 15 minutes
     Token {
         /// The user's e-mail address
@@ -241,6 +244,10 @@ async fn with_app(command: &Command, config: &Config, app: App, stop: &Cancellat
             print(&format!("{report}\n"))
         }
         Command::Rebuild(which) => until(stop, rebuild(&app, which)).await,
+        Command::Workspace(standing) => {
+            set_standing(&app, standing.clone()).await?;
+            print("Done.\n")
+        }
         Command::Token { email } => print(&format!("{}\n", token(&app, email).await?)),
         // Both have been done without an app.
         Command::Migrate | Command::Schema => Ok(()),

@@ -110,10 +110,8 @@ impl RoleMutation {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The member, who is not you.")] user_id: NodeId<UserId>,
-        #[graphql(desc = "What they may do beside: `posts.update`, or `posts.update@own` for own records only.", default)] grants: Vec<
-            String,
-        >,
-        #[graphql(desc = "What they may not do, without a scope: `posts.delete`. Owners may nevertheless.", default)] denies: Vec<String>,
+        #[graphql(desc = "What they may do beside: `posts.update`, or `posts.update@own` for own records only.")] grants: Vec<String>,
+        #[graphql(desc = "What they may not do, without a scope: `posts.delete`. Owners may nevertheless.")] denies: Vec<String>,
     ) -> Answer<Member> {
         on_member(ctx, Some(user_id.0), "SetPermissionOverrides", json!({ "grants": grants, "denies": denies })).await
     }

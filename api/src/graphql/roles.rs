@@ -26,8 +26,9 @@ enum Scope {
     Any,
 }
 
-/// Something that can be allowed.
+/// How a permission is called: what is said wherever one stands.
 #[derive(Clone, Debug, SimpleObject)]
+#[graphql(name = "PermissionRow")]
 pub(crate) struct Permission {
     /// Its name, `resource.action`: `pipelines.update`.
     name: String,
@@ -53,8 +54,9 @@ impl From<roles::CustomPermission> for Permission {
     }
 }
 
-/// A permission that can be allowed, and what it is for.
+/// Something that can be allowed.
 #[derive(Clone, Debug, SimpleObject)]
+#[graphql(name = "Permission")]
 pub(crate) struct KnownPermission {
     #[graphql(flatten)]
     permission: Permission,

@@ -6,6 +6,7 @@ mod loss;
 mod mutations;
 mod nodes;
 mod poison;
+mod rbac;
 mod roles;
 mod schema;
 mod storm;
@@ -226,6 +227,7 @@ impl Acme {
 
     /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts.
     async fn with_others(&self, mut ids: schema::Ids) -> schema::Ids {
+        ids.others.insert("role".to_owned(), self.role().await);
         let schema = schema::Schema::read();
         for (kind, root) in schema.makers() {
             let document = schema.document(&root, None, &|_| ids.clone()).replace("Something", &self.mark);
@@ -234,6 +236,18 @@ impl Acme {
             ids.others.insert(kind, id.parse().unwrap());
         }
         ids
+    }
+
+    /// A role of the workspace's own: the one there is, since there cannot be many.
+    async fn role(&self) -> Uuid {
+        let roles = self.owner.client.get("{ roles { id isSystem } }", json!({})).await;
+        match roles["roles"].as_array().unwrap().iter().find(|role| role["isSystem"] == false) {
+            Some(role) => uuid(&role["id"]),
+            None => {
+                let input = format!("input: {{ name: \"{} role\", permissions: [\"posts.read\"] }}", self.mark);
+                uuid(&self.owner.client.run("createRole", &input, "id").await["entity"]["id"])
+            }
+        }
     }
 
     /// An item in a board's first stage.

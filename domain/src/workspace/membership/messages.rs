@@ -143,10 +143,8 @@ pub enum MembershipCommand {
     /// Sets what a member may do beside, and not do in spite of, what their roles grant. Both are the whole of it.
     SetPermissionOverrides {
         /// What they may do beside.
-        #[serde(default)]
         grants: Vec<Grantable>,
         /// What they may not do; an owner may nevertheless.
-        #[serde(default)]
         denies: Vec<PermissionName>,
     },
     /// Lets a member do nothing, until they are reinstated.

@@ -461,7 +461,8 @@ fn overrides_follow_the_guard_rules() {
         .then_refused(MembershipError::PermissionNotFound("custom.new".into()));
     for bad in ["posts.fly", "system.audit", "posts.read@any"] {
         assert!(
-            serde_json::from_str::<MembershipCommand>(&format!(r#"{{"SetPermissionOverrides":{{"grants":["{bad}"]}}}}"#)).is_err(),
+            serde_json::from_str::<MembershipCommand>(&format!(r#"{{"SetPermissionOverrides":{{"grants":["{bad}"],"denies":[]}}}}"#))
+                .is_err(),
             "{bad}"
         );
     }
