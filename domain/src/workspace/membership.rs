@@ -209,11 +209,15 @@ fn not_an_owner(user_id: UserId, act: &Act) -> Result<(), MembershipError> {
     }
 }
 
-/// From a workspace that is deleted nobody goes; one may leave a suspended one.
-fn may_go(user_id: UserId, act: &Act) -> Result<(), MembershipError> {
-    match workspace(act).and_then(Workspace::status) {
-        Some(WorkspaceStatus::Deleted) => Err(MembershipError::WorkspaceClosed),
-        _ => not_an_owner(user_id, act),
+impl Seat {
+    /// The end of the membership. From a workspace that is deleted nobody goes; one may leave a suspended one.
+    fn gone(&self, reason: Option<Personal<String>>, left: bool, act: &Act) -> Result<Vec<MembershipEvent>, MembershipError> {
+        if workspace(act).and_then(Workspace::status) == Some(WorkspaceStatus::Deleted) {
+            return Err(MembershipError::WorkspaceClosed);
+        }
+        not_an_owner(self.user_id, act)?;
+        let custom_roles = self.roles.iter().filter_map(|role| role.custom()).collect();
+        Ok(vec![MembershipEvent::MemberRemoved { user_id: self.user_id, reason, left, custom_roles }])
     }
 }
 
@@ -257,55 +261,41 @@ impl Decider for Membership {
     fn decide(&self, command: MembershipCommand, act: &Act) -> Result<Vec<MembershipEvent>, MembershipError> {
         use MembershipCommand::*;
         use MembershipEvent::*;
-        let seat = match (self, command) {
-            (_, AddMember { user_id, roles, source, profile }) => return self.join(user_id, roles, source, profile, act),
-            (Self::Removed { .. }, RemoveMember { .. } | LeaveWorkspace {}) => return Ok(vec![]),
+        Ok(match (self, command) {
+            (_, AddMember { user_id, roles, source, profile }) => self.join(user_id, roles, source, profile, act)?,
+            (Self::Removed { .. }, RemoveMember { .. } | LeaveWorkspace {}) => vec![],
             (Self::Absent | Self::Removed { .. }, _) => return Err(MembershipError::NotFound),
-            (Self::Live(seat), command) => (seat, command),
-        };
-        let (seat, command) = seat;
-        let Seat { user_id, roles, suspended, .. } = seat.clone();
-        let gone = |reason, left| {
-            let custom_roles = roles.iter().filter_map(|role| role.custom()).collect();
-            vec![MemberRemoved { user_id, reason, left, custom_roles }]
-        };
-        Ok(match command {
-            AddMember { .. } => vec![],
-            AssignRole { role } => {
-                may_change(role, user_id, act)?;
+            (Self::Live(Seat { user_id, roles, .. }), AssignRole { role }) => {
+                may_change(role, *user_id, act)?;
                 match (roles.contains(&role), roles.len()) {
                     (true, _) => vec![],
                     (false, MAX_ROLES..) => return Err(MembershipError::RoleCount),
-                    (false, _) => vec![RoleAssigned { user_id, role, assigned_by: act.user() }],
+                    (false, _) => vec![RoleAssigned { user_id: *user_id, role, assigned_by: act.user() }],
                 }
             }
-            RevokeRole { role } => {
-                may_change(role, user_id, act)?;
+            (Self::Live(Seat { user_id, roles, .. }), RevokeRole { role }) => {
+                may_change(role, *user_id, act)?;
                 match (roles.contains(&role), roles.len()) {
                     (false, _) => vec![],
                     (true, 1) => return Err(MembershipError::LastRole),
-                    (true, _) => vec![RoleRevoked { user_id, role }],
+                    (true, _) => vec![RoleRevoked { user_id: *user_id, role }],
                 }
             }
-            SetPermissionOverrides { grants, denies } => overridden(seat, grants.into_iter().collect(), denies.into_iter().collect(), act)?,
-            SuspendMember { reason } => {
-                not_oneself(user_id, act)?;
-                not_an_owner(user_id, act)?;
+            (Self::Live(seat), SetPermissionOverrides { grants, denies }) => {
+                overridden(seat, grants.into_iter().collect(), denies.into_iter().collect(), act)?
+            }
+            (Self::Live(Seat { user_id, suspended, .. }), SuspendMember { reason }) => {
+                not_oneself(*user_id, act)?;
+                not_an_owner(*user_id, act)?;
                 let reason = reason.map(|text| act.free_text(text));
-                if suspended { vec![] } else { vec![MemberSuspended { user_id, reason }] }
+                if *suspended { vec![] } else { vec![MemberSuspended { user_id: *user_id, reason }] }
             }
-            ReinstateMember {} => {
-                not_oneself(user_id, act)?;
-                if suspended { vec![MemberReinstated { user_id }] } else { vec![] }
+            (Self::Live(Seat { user_id, suspended, .. }), ReinstateMember {}) => {
+                not_oneself(*user_id, act)?;
+                if *suspended { vec![MemberReinstated { user_id: *user_id }] } else { vec![] }
             }
-            RemoveMember { reason } => {
-                may_go(user_id, act)?;
-                gone(reason.map(|text| act.free_text(text)), false)
-            }
-            LeaveWorkspace {} => {
-                may_go(user_id, act)?;
-                gone(None, true)
-            }
+            (Self::Live(seat), RemoveMember { reason }) => seat.gone(reason.map(|text| act.free_text(text)), false, act)?,
+            (Self::Live(seat), LeaveWorkspace {}) => seat.gone(None, true, act)?,
         })
     }
 
