@@ -1,7 +1,7 @@
 //! The command line. Standard output is for results (a token, a schema, a report); everything else is the log's.
 //! Invariant: whatever a command started has ended when it returns, also after Ctrl-C.
 
-use crate::accounts::{user_by_email, workspace_by_slug_or_id};
+use crate::accounts::{Standing, set_standing, user_by_email, workspace_by_slug_or_id};
 use crate::app::App;
 use crate::config::{self, Config, Switch};
 use crate::database::{self, Database};
@@ -66,6 +66,9 @@ enum Command {
     Skip(operators::SkipArgs),
     /// Makes a user an administrator of the platform
     SystemAdmin(operators::Administrator),
+    /// Suspends a workspace, or ends its suspension
+    #[command(subcommand)]
+    Workspace(Standing),
     /// Prints an access token of a user, good for 15 minutes
     Token {
         /// The user's e-mail address
@@ -251,6 +254,10 @@ async fn with_app(command: &Command, config: &Config, app: App, stop: &Cancellat
         Command::Retry(what) => until(stop, operators::retry(&app, what)).await,
         Command::Skip(what) => until(stop, operators::skip(&app, what)).await,
         Command::SystemAdmin(who) => until(stop, operators::administrator(&app, who)).await,
+        Command::Workspace(standing) => {
+            set_standing(&app, standing.clone()).await?;
+            print("Done.\n")
+        }
         Command::Token { email } => print(&format!("{}\n", token(&app, email).await?)),
         // Both have been done without an app.
         Command::Migrate | Command::Schema => Ok(()),
@@ -360,7 +367,9 @@ mod tests {
     #[test]
     fn help_names_every_command_and_every_setting_with_its_variable_and_default() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "status", "retry", "skip", "system-admin", "token", "schema"] {
+        for command in
+            ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "status", "retry", "skip", "system-admin", "token", "schema"]
+        {
             assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not in:\n{help}");
         }
         for setting in config::settings() {

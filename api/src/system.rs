@@ -23,6 +23,9 @@ pub static RESERVATIONS: SystemCaller =
 /// Sets plans, until there are subscriptions.
 pub static PLANS: SystemCaller = SystemCaller { name: "plans", commands: &["ChangePlan"] };
 
+/// Suspends workspaces and ends suspensions, for who runs the platform.
+pub static SUSPENSIONS: SystemCaller = SystemCaller { name: "suspensions", commands: &["SuspendWorkspace", "ReinstateWorkspace"] };
+
 /// Makes users and members of the people an imported log names.
 pub static IMPORTER: SystemCaller = SystemCaller { name: "importer", commands: &["ProvisionUser", "AddMember"] };
 
@@ -34,7 +37,8 @@ pub static OPERATORS: SystemCaller =
     SystemCaller { name: "operators", commands: &["SkipProjectionEvent", "GrantPlatformRole", "RevokePlatformRole"] };
 
 /// All of them.
-pub static ALL: [&SystemCaller; 9] = [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &IMPORTER, &DEMO, &OPERATORS];
+pub static ALL: [&SystemCaller; 10] =
+    [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &SUSPENSIONS, &IMPORTER, &DEMO, &OPERATORS];
 
 #[cfg(test)]
 mod tests {

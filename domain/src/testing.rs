@@ -4,6 +4,7 @@
 use crate::roles::{BuiltInRole, GrantSet};
 use crate::{Caller, Decider, Denied, Envelope, Facts, Principal, Rejection, Root, SystemCaller, TenantId, UserId};
 use chrono::{DateTime, TimeZone, Utc};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ pub fn somebody(principal: Principal, grants: GrantSet) -> Caller {
         principal,
         tenant: TENANT,
         grants,
+        custom: BTreeSet::new(),
         grants_position: 1,
         on_behalf_of: None,
         session: None,

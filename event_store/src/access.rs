@@ -63,6 +63,7 @@ impl AccessCache {
             let place = format!("event {} of {tenant}", row.position);
             let kind =
                 kind(&row.aggregate_type).ok_or_else(|| StoreError::data(&place, format!("unknown aggregate {}", row.aggregate_type)))?;
+            let id = row.aggregate_id.parse().map_err(|error| StoreError::data(&place, error))?;
             let sequence = usize::try_from(row.sequence).map_err(|error| StoreError::data(&place, error))?;
             // Access is decided by nothing personal, which stays sealed here.
             let event = SerializedEvent::new(
@@ -75,7 +76,7 @@ impl AccessCache {
                 row.metadata,
             );
             let event = kind.decode(event).map_err(|error| StoreError::data(&place, error))?;
-            if let Some(change) = kind.access(&*event) {
+            if let Some(change) = kind.access(&*event, id) {
                 access.apply(change);
             }
             access.advance(row.position);

@@ -9,6 +9,7 @@ mod node;
 mod operations;
 mod payload;
 mod pipeline;
+mod role_mutations;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -41,11 +42,24 @@ const MOST_KEY: usize = 150;
 
 /// What can be asked.
 #[derive(Default, MergedObject)]
-struct Query(node::NodeQuery, identity::IdentityQuery, workspace::WorkspaceQuery, roles::RoleQuery, pipeline::PipelineQuery, operations::OperationsQuery);
+struct Query(
+    node::NodeQuery,
+    identity::IdentityQuery,
+    workspace::WorkspaceQuery,
+    roles::RoleQuery,
+    pipeline::PipelineQuery,
+    operations::OperationsQuery,
+);
 
 /// What can be done.
 #[derive(Default, MergedObject)]
-struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation, operations::OperationsMutation);
+struct Mutation(
+    identity::IdentityMutation,
+    workspace_mutations::WorkspaceMutation,
+    role_mutations::RoleMutation,
+    pipeline::PipelineMutation,
+    operations::OperationsMutation,
+);
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 

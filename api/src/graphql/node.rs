@@ -5,12 +5,13 @@ use super::identity::{Session, User};
 use super::loaders::load;
 use super::payload::{Entity, found, seen};
 use super::pipeline::{Item, Pipeline};
-use super::viewer::Viewer;
+use super::roles::{Role, built_in};
+use super::viewer::{Viewer, Visible};
 use super::workspace::{Member, Workspace, WorkspaceOf};
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Interface, Object, Result};
-use domain::roles::Permission;
-use domain::{Decider, WorkspaceId};
+use domain::roles::{Permission, ROLES_READ};
+use domain::{Decider, RoleId, WorkspaceId};
 use uuid::Uuid;
 
 /// Writes down what an id can name: the user's own, and the entities of workspaces.
@@ -46,6 +47,7 @@ macro_rules! nodes {
 nodes! {
     Workspace,
     Member,
+    Role,
     Pipeline,
     Item,
 }
@@ -89,8 +91,9 @@ async fn node(ctx: &Context<'_>, id: &str) -> Result<Node> {
 
 /// What an id names in the chosen workspace, if one is chosen and the user may see it.
 async fn in_workspace(viewer: &Viewer, id: Uuid) -> Result<Option<Node>, ApiError> {
-    if viewer.chosen.is_none() {
-        return Ok(None);
+    let Some(chosen) = &viewer.chosen else { return Ok(None) };
+    if let (Some(role), Ok(Visible::All)) = (built_in(chosen.workspace, RoleId(id)), viewer.may(ROLES_READ)) {
+        return Ok(Some(role.into()));
     }
     let mut scope = viewer.workspace_scope(&[]).await?;
     let kind: Option<String> =

@@ -47,6 +47,8 @@ ids! {
     WorkspaceEntryId = "workspace entry";
     /// A user's membership in a workspace.
     MembershipId = "membership";
+    /// A role that a workspace made.
+    RoleId = "role";
     /// A pipeline.
     PipelineId = "pipeline";
     /// A stage of a pipeline.

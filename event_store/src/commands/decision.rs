@@ -62,7 +62,7 @@ impl Commands {
             command_id: request.command_id,
             fence,
             key,
-            events: self.seal::<D>(request.tenant, &events, &metadata).await?,
+            events: self.seal::<D>(request.tenant, id, &events, &metadata).await?,
             guards,
             claims,
         };
@@ -73,6 +73,7 @@ impl Commands {
     pub(super) async fn seal<D: Decider>(
         &self,
         tenant: TenantId,
+        id: Uuid,
         events: &[D::Event],
         metadata: &str,
     ) -> Result<Vec<NewEvent>, StoreError> {
@@ -94,7 +95,7 @@ impl Commands {
                 event_version: event.event_version(),
                 payload: canonical_json(&payload).map_err(|error| StoreError::data(event.event_type(), error))?,
                 metadata: metadata.to_owned(),
-                access: D::access(event).is_some(),
+                access: D::access(event, id).is_some(),
             });
         }
         Ok(sealed)

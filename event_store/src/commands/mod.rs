@@ -10,7 +10,7 @@ use crate::append::{AppendCounts, Appender, Verdict};
 use crate::load::{LoadError, Loaded, Loader};
 use crate::locks::Locks;
 use crate::{AccessCache, AppenderConfig, Pools, StoreError, Vault, Wake};
-use domain::roles::GrantSet;
+use domain::roles::PermissionSet;
 use domain::{Caller, Decider, FactRef, Facts, Guarded, TenantId, authorise, for_each_aggregate};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -145,17 +145,18 @@ impl Commands {
     }
 
     async fn caller(&self, request: &Request, afresh: bool) -> Result<Caller, StoreError> {
-        let (grants, grants_position) = match request.principal.user() {
+        let (held, grants_position) = match request.principal.user() {
             Some(user) => {
                 let access = if afresh { self.access.fresh(request.tenant).await? } else { self.access.folded(request.tenant).await? };
-                (access.grants(user), access.position())
+                (access.effective(user), access.position())
             }
-            None => (GrantSet::EMPTY, 0),
+            None => (PermissionSet::default(), 0),
         };
         Ok(Caller {
             principal: request.principal,
             tenant: request.tenant,
-            grants,
+            grants: held.catalogue,
+            custom: held.custom,
             grants_position,
             on_behalf_of: request.on_behalf_of,
             session: request.session,

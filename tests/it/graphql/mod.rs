@@ -9,6 +9,7 @@ mod nodes;
 mod operations;
 mod operators;
 mod poison;
+mod rbac;
 mod rebuild;
 mod roles;
 mod schema;
@@ -263,6 +264,7 @@ impl Acme {
     /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts, and
     /// something new where another of the same would be one too many.
     async fn with_others(&self, person: &Person, mut ids: schema::Ids) -> schema::Ids {
+        ids.others.insert("role".to_owned(), self.role().await);
         let schema = schema::Schema::read();
         for (kind, root) in schema.makers() {
             let unique = format!("{}_{}", self.mark, &clock::new_uuid().simple().to_string()[..12]);
@@ -275,6 +277,18 @@ impl Acme {
             ids.others.insert(kind, id.parse().unwrap());
         }
         ids
+    }
+
+    /// A role of the workspace's own: the one there is, since there cannot be many.
+    async fn role(&self) -> Uuid {
+        let roles = self.owner.client.get("{ roles { id isSystem } }", json!({})).await;
+        match roles["roles"].as_array().unwrap().iter().find(|role| role["isSystem"] == false) {
+            Some(role) => uuid(&role["id"]),
+            None => {
+                let input = format!("input: {{ name: \"{} role\", permissions: [\"posts.read\"] }}", self.mark);
+                uuid(&self.owner.client.run("createRole", &input, "id").await["entity"]["id"])
+            }
+        }
     }
 
     /// An item in a board's first stage.

@@ -71,6 +71,10 @@ fn filler(schema: &Schema, field: &str, path: &str, kind: &Type) -> String {
     let name = path.rsplit('.').next().unwrap_or(path);
     let said = match (field, name) {
         ("hasPermission", "name") => "\"pipelines.update\"",
+        ("registerCustomPermission" | "retireCustomPermission", "name") => "\"custom.something\"",
+        (_, "permission") => "\"posts.read\"",
+        (_, "grants" | "denies") => "[]",
+        (_, "confirmSlug") => "\"some-thing\"",
         (_, "name") => "\"Something\"",
         (_, "title") => "\"Something\"",
         (_, "key") => "\"something\"",
@@ -216,7 +220,7 @@ impl Schema {
         let made = |root: Root| {
             let kind = root.name.strip_prefix("create")?;
             let kind = format!("{}{}", kind[..1].to_lowercase(), &kind[1..]);
-            (!["item", "pipeline", "workspace"].contains(&kind.as_str())).then_some((kind, root))
+            (!["item", "pipeline", "role", "workspace"].contains(&kind.as_str())).then_some((kind, root))
         };
         self.mutations().into_iter().filter_map(made).collect()
     }

@@ -77,10 +77,10 @@ async fn the_loss_of_a_role_in_another_process_is_found_by_the_swapped_head() {
     let item = team.item(&board).await;
     for _ in 0..3 {
         assert_eq!(code_of(&log.send::<PipelineItem>(team.by(member), item, record("seen")).await), "OK");
-        let revoke = MembershipCommand::RevokeRole { role: BuiltInRole::Operator };
+        let revoke = MembershipCommand::RevokeRole { role: BuiltInRole::Operator.into() };
         other.send::<Membership>(team.by(team.owner), team.membership(member), revoke).await.unwrap();
         assert_eq!(code_of(&log.send::<PipelineItem>(team.by(member), item, move_to(board.stages[1])).await), "FORBIDDEN");
-        let assign = MembershipCommand::AssignRole { role: BuiltInRole::Operator };
+        let assign = MembershipCommand::AssignRole { role: BuiltInRole::Operator.into() };
         other.send::<Membership>(team.by(team.owner), team.membership(member), assign).await.unwrap();
     }
     audit(&log).await;

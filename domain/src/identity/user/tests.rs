@@ -297,8 +297,8 @@ fn a_role_on_the_platform_is_given_by_the_program_or_by_who_manages_users_and_mo
 
     let mut access = crate::Access::default();
     let held = |access: &crate::Access| access.grants(ME).scope(SYSTEM_USERS).is_some();
-    access.apply(User::access(&granted).unwrap());
+    access.apply(User::access(&granted, ALICE.0).unwrap());
     assert!(held(&access) && !access.is_member(ME));
-    access.apply(User::access(&revoked).unwrap());
+    access.apply(User::access(&revoked, ALICE.0).unwrap());
     assert!(!held(&access));
 }
