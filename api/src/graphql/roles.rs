@@ -4,7 +4,7 @@
 use super::loaders::{Key, load, load_many};
 use super::payload::Entity;
 use super::viewer::{Viewer, Visible};
-use super::workspace::MEMBERS;
+use super::workspace::{AccessOf, MEMBERS};
 use crate::error::ApiError;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -201,14 +201,14 @@ impl Role {
                 Definition::Custom(stored) => stored.row.permissions.clone(),
                 // Those in charge hold the workspace's own permissions too.
                 Definition::BuiltIn(role @ (BuiltInRole::Owner | BuiltInRole::Admin)) => {
-                    let custom = Viewer::get(ctx)?.access(self.workspace).await?.registered().cloned().collect();
+                    let custom = AccessOf::now(ctx, self.workspace).await?.registered().cloned().collect();
                     PermissionSet { catalogue: *role.grants(), custom }
                 }
                 Definition::BuiltIn(role) => PermissionSet::from(*role.grants()),
             };
-            Ok::<_, ApiError>(granted(&held))
+            Ok(granted(&held))
         };
-        Some(list.await.map_err(Into::into))
+        Some(list.await)
     }
 
     /// How many members have it, suspended ones included.

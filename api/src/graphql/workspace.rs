@@ -11,11 +11,12 @@ use crate::accounts::workspace_by_slug_or_id;
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Object, Result};
 use domain::roles::{BuiltInRole, MEMBERS_READ, Permission, RoleRef, WORKSPACE_READ};
-use domain::{MembershipId, UserId, WorkspaceId};
+use domain::{Access, MembershipId, UserId, WorkspaceId};
 use projections::query::{PageArgs, Scope};
 use projections::workspace::{self as rows, MemberFilter, MemberOrder, MemberStatus};
 use projections::{Common, NodeId, ReadModel, Stored};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What members are read from: the owners stand in the workspace's row.
@@ -107,7 +108,7 @@ impl Workspace {
     async fn my_roles(&self, ctx: &Context<'_>) -> Option<Result<Vec<Role>>> {
         let roles = async {
             let viewer = Viewer::get(ctx)?;
-            let held = viewer.access(self.0.row.id.0).await?.roles(viewer.signed()?.user);
+            let held = AccessOf::now(ctx, self.0.row.id.0).await?.roles(viewer.signed()?.user);
             Role::of(ctx, self.0.row.id.0, held).await
         };
         Some(roles.await)
@@ -184,10 +185,10 @@ impl Member {
     #[graphql(complexity = "5 * child_complexity")]
     async fn effective_permissions(&self, ctx: &Context<'_>) -> Option<Result<Vec<PermissionGrant>>> {
         let held = async {
-            let access = Viewer::get(ctx)?.access(self.workspace).await?;
-            Ok::<_, ApiError>(granted(&access.effective(self.stored.row.user_id.0)))
+            let access = AccessOf::now(ctx, self.workspace).await?;
+            Ok(granted(&access.effective(self.stored.row.user_id.0)))
         };
-        Some(held.await.map_err(Into::into))
+        Some(held.await)
     }
 }
 
@@ -196,6 +197,28 @@ impl Member {
         let row = &self.stored.row;
         let workspace = load(ctx, WorkspaceOf(self.workspace)).await?;
         Ok(row.status != MemberStatus::Removed && workspace.is_some_and(|workspace| workspace.row.owner_ids.contains(&row.user_id)))
+    }
+}
+
+/// Who may do what in a workspace as of now: below a mutation that is later than what its request was let in by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct AccessOf(WorkspaceId);
+
+impl AccessOf {
+    pub(super) async fn now(ctx: &Context<'_>, workspace: WorkspaceId) -> Result<Arc<Access>> {
+        Ok(load(ctx, Self(workspace)).await?.unwrap_or_default())
+    }
+}
+
+impl Key for AccessOf {
+    type Value = Arc<Access>;
+
+    async fn load(viewer: &Viewer, keys: &[Self]) -> Result<HashMap<Self, Arc<Access>>, ApiError> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for key in keys {
+            found.insert(*key, viewer.app.commands.access().fresh(key.0.into()).await?);
+        }
+        Ok(found)
     }
 }
 
