@@ -59,7 +59,7 @@ struct Options {
     /// Over how many queues Annals spreads the tenants.
     #[arg(long, default_value_t = AppenderConfig::default().groups)]
     groups: usize,
-    /// Has Annals lock the heads instead of comparing and swapping them.
+    /// Has Annals ask of each command what might be wrong with it, instead of trying batches as a whole first.
     #[arg(long)]
     locking: bool,
     /// Measures this part and nothing else.

@@ -1,5 +1,6 @@
 //! Loading aggregates: from the cache, else by folding their stream as postgres-es reads it.
 
+use crate::append::Counts;
 use crate::vault::Ciphers;
 use crate::{StoreError, Vault};
 use cqrs_es::Aggregate;
@@ -21,6 +22,9 @@ struct Cached {
     state: Arc<dyn Any + Send + Sync>,
     /// Whether it holds anything personal.
     personal: bool,
+    /// How often the database had been lost before it was read: a server that was promoted or restored since may have
+    /// a log that does not reach as far.
+    lost: u64,
 }
 
 /// An aggregate at a place of its stream, personal values open.
@@ -63,17 +67,19 @@ pub(crate) struct Loader {
     repository: PostgresEventRepository,
     vault: Vault,
     cache: Cache<Uuid, Cached>,
+    counts: Counts,
 }
 
 impl Loader {
-    pub(crate) fn new(loader: PgPool, vault: Vault, capacity: usize) -> Self {
+    pub(crate) fn new(loader: PgPool, vault: Vault, capacity: usize, counts: Counts) -> Self {
         let repository = PostgresEventRepository::new(loader.clone()).with_tables("event_store.events", "event_store.snapshots");
-        Self { pool: loader, repository, vault, cache: Cache::new(capacity) }
+        Self { pool: loader, repository, vault, cache: Cache::new(capacity), counts }
     }
 
     /// The aggregate, `Default` at sequence 0 where there is none.
     pub(crate) async fn load<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<Loaded<D>, LoadError> {
-        if let Some(cached) = self.cache.get(&id) {
+        let lost = self.counts.now().lost;
+        if let Some(cached) = self.cached(id) {
             if cached.tenant != tenant {
                 return Err(LoadError::Foreign);
             }
@@ -89,14 +95,18 @@ impl Loader {
         }
         let loaded = self.fold::<D>(tenant, events).await?;
         if loaded.sequence > 0 {
-            self.keep(tenant, id, loaded.sequence, loaded.state.clone()).await?;
+            self.keep(tenant, id, loaded.sequence, loaded.state.clone(), lost).await?;
         }
         Ok(loaded)
     }
 
+    fn cached(&self, id: Uuid) -> Option<Cached> {
+        self.cache.get(&id).filter(|cached| cached.lost == self.counts.now().lost)
+    }
+
     /// An aggregate that another decision depends on, shared where nothing in it has to be opened.
     pub(crate) async fn fact<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<(i64, Arc<dyn Any + Send + Sync>), LoadError> {
-        match self.cache.get(&id) {
+        match self.cached(id) {
             Some(cached) if cached.tenant == tenant && !cached.personal && cached.state.is::<D>() => Ok((cached.sequence, cached.state)),
             _ => self.load::<D>(tenant, id).await.map(|loaded| (loaded.sequence, Arc::new(loaded.state) as Arc<_>)),
         }
@@ -173,21 +183,23 @@ impl Loader {
     }
 
     /// Keeps an aggregate for the next command, its personal values sealed.
-    pub(crate) async fn keep<D: Decider>(&self, tenant: TenantId, id: Uuid, sequence: i64, mut state: D) -> Result<(), StoreError> {
+    pub(crate) async fn keep<D: Decider>(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        sequence: i64,
+        mut state: D,
+        lost: u64,
+    ) -> Result<(), StoreError> {
         let personal = self.visit(tenant, &mut state, |slot| slot.is_fresh(), Ciphers::seal_slot).await?;
         // Serialising open personal data is refused: a field that `personal` forgot shows itself here.
         debug_assert!(serde_json::to_value(&state).is_ok(), "{} keeps personal data that `personal` does not visit", D::TYPE);
-        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal });
+        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal, lost });
         Ok(())
     }
 
     /// Forgets an aggregate that the log has overtaken.
     pub(crate) fn forget(&self, id: Uuid) {
         self.cache.remove(&id);
-    }
-
-    /// Forgets all aggregates: the log may be another.
-    pub(crate) fn forget_all(&self) {
-        self.cache.clear();
     }
 }

@@ -160,6 +160,7 @@ mod tests {
             events: vec![],
             guards: vec![],
             claims: vec![],
+            lost: 0,
         }
     }
 

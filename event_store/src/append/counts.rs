@@ -19,9 +19,9 @@ pub(super) enum Count {
 /// Counts at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AppendCounts {
-    /// Commands that were written by comparing and swapping heads.
+    /// Commands that were written as a whole batch.
     pub swift: u64,
-    /// Commands that were answered under locks, whatever the answer.
+    /// Commands that were answered each for itself, whatever the answer.
     pub locking: u64,
     /// Batches that were tried swiftly in vain.
     pub missed: u64,
@@ -37,12 +37,5 @@ impl Counts {
     pub(crate) fn now(&self) -> AppendCounts {
         let [swift, locking, missed, lost] = [0, 1, 2, 3].map(|n: usize| self.0[n].load(Ordering::Acquire));
         AppendCounts { swift, locking, missed, lost }
-    }
-
-    /// True if a connection was lost since this was last asked: the server that answers next may be another, promoted
-    /// or restored, whose log does not reach as far as what was read from the first.
-    pub(crate) fn lost_since(&self, seen: &AtomicU64) -> bool {
-        let lost = self.0[Count::Lost as usize].load(Ordering::Acquire);
-        seen.load(Ordering::Relaxed) != lost && seen.swap(lost, Ordering::AcqRel) != lost
     }
 }

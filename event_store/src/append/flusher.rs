@@ -3,7 +3,6 @@
 
 use super::batch::Backlog;
 use super::counts::{Count, Counts};
-use super::heads::Heads;
 use super::{Append, AppenderConfig, Pending, Verdict, call, swift};
 use crate::Wake;
 use crate::error::{StoreError, is_connection_loss};
@@ -24,7 +23,6 @@ const TURNS: usize = 8;
 pub(super) struct Flusher {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
-    heads: Heads,
     wake: Wake,
     config: AppenderConfig,
     counts: Counts,
@@ -32,7 +30,7 @@ pub(super) struct Flusher {
 
 impl Flusher {
     pub(super) fn new(options: PgConnectOptions, wake: Wake, config: AppenderConfig, counts: Counts) -> Self {
-        Self { options, connection: None, heads: Heads::default(), wake, config, counts }
+        Self { options, connection: None, wake, config, counts }
     }
 
     pub(super) async fn run(mut self, mut waiting: UnboundedReceiver<Pending>) {
@@ -52,21 +50,21 @@ impl Flusher {
         }
     }
 
-    /// Writes a batch: those whose heads are known in one swift call; the others, and all of them if that call says
-    /// no, by the locking one.
+    /// Writes a batch: those that may in one swift call; the others, and all of them if that call says no, by the
+    /// locking one.
     async fn flush(&mut self, batch: Vec<Pending>) {
-        let now = Instant::now();
-        let (swift, locking) = batch.into_iter().partition(|pending| self.config.swift && swift::may(&pending.append, &self.heads, now));
-        for part in [self.flush_swiftly(swift, now).await, locking] {
+        let lost = self.counts.now().lost;
+        let (swift, locking) = batch.into_iter().partition(|pending| self.config.swift && swift::may(&pending.append, lost));
+        for part in [self.flush_swiftly(swift).await, locking] {
             self.flush_locking(part).await;
         }
     }
 
     /// Writes all of these or none, and then answers those that are still to be written.
-    async fn flush_swiftly(&mut self, part: Vec<Pending>, now: Instant) -> Vec<Pending> {
+    async fn flush_swiftly(&mut self, part: Vec<Pending>) -> Vec<Pending> {
         let Some(connection) = self.connection.as_mut().filter(|_| !part.is_empty()) else { return part };
         let appends: Vec<&Append> = part.iter().map(|pending| &pending.append).collect();
-        match tokio::time::timeout(self.config.patience, swift::append(connection, &appends, &self.heads, now)).await {
+        match tokio::time::timeout(self.config.patience, swift::append(connection, &appends)).await {
             Ok(Ok(verdicts)) => {
                 self.counts.add(Count::Swift, part.len());
                 self.answer(part, verdicts);
@@ -77,7 +75,6 @@ impl Flusher {
                 if !swift::is_miss(&error) {
                     tracing::warn!(%error, commands = part.len(), "a batch was refused; going on under locks");
                 }
-                swift::missed(&error).into_iter().for_each(|tenant| self.heads.missed(tenant, now));
             }
             Err(elapsed) => self.lost(&elapsed),
         }
@@ -89,7 +86,6 @@ impl Flusher {
     fn lost(&mut self, error: &dyn std::fmt::Display) {
         tracing::warn!(%error, "lost the append connection");
         self.connection = None;
-        self.heads.forget();
         self.counts.add(Count::Lost, 1);
     }
 
@@ -171,7 +167,7 @@ impl Flusher {
         let mut written = HashMap::new();
         for (pending, verdict) in part.into_iter().zip(verdicts) {
             if let Verdict::Written { first_position } = verdict {
-                let last = first_position + i64::try_from(pending.append.events.len()).unwrap_or(0) - 1;
+                let last = first_position + pending.append.count() - 1;
                 // In a batch the positions of a tenant grow.
                 written.insert(pending.append.tenant, last);
             }
@@ -179,7 +175,6 @@ impl Flusher {
             let _ = pending.answer.send(Ok(verdict));
         }
         for (tenant, position) in written {
-            self.heads.note(tenant, position);
             self.wake.note(tenant, position);
         }
     }

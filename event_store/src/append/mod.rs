@@ -4,7 +4,6 @@ mod batch;
 mod call;
 mod counts;
 mod flusher;
-mod heads;
 mod swift;
 
 use crate::error::StoreError;
@@ -71,9 +70,15 @@ pub(crate) struct Append {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) guards: Vec<(Uuid, i64)>,
     pub(crate) claims: Vec<Claim>,
+    /// How often the database had been lost when the deciding began.
+    pub(crate) lost: u64,
 }
 
 impl Append {
+    fn count(&self) -> i64 {
+        i64::try_from(self.events.len()).unwrap_or(i64::MAX)
+    }
+
     fn bytes(&self) -> usize {
         self.events.iter().map(|event| event.payload.len() + event.metadata.len() + 200).sum()
     }
@@ -117,7 +122,8 @@ pub struct AppenderConfig {
     pub waiting_bytes: usize,
     /// How long a lost database is waited for before commands are answered UNAVAILABLE.
     pub patience: Duration,
-    /// Whether heads that are known are compared and swapped instead of locked first. Off, all is right and slower.
+    /// Whether a batch is first tried as a whole, without asking of each command what might be wrong with it. Off, all
+    /// is right and slower.
     pub swift: bool,
 }
 

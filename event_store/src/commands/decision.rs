@@ -36,6 +36,7 @@ impl Commands {
         facts: Facts,
         guards: Vec<(Uuid, i64)>,
         fingerprint: Option<&[u8]>,
+        lost: u64,
     ) -> Result<Decision<D>, ExecuteError<D::Error>> {
         let metadata = self.metadata(request, command.name(), &caller, authority).await?;
         let fence = matches!(authority, Authority::Permission(..)).then_some(caller.grants_position);
@@ -65,6 +66,7 @@ impl Commands {
             events: self.seal::<D>(request.tenant, id, &events, &metadata).await?,
             guards,
             claims,
+            lost,
         };
         Ok(Decision { append, state: root.0, events: count })
     }

@@ -13,7 +13,7 @@ use crate::{AccessCache, AppenderConfig, Pools, StoreError, Vault, Wake};
 use domain::roles::PermissionSet;
 use domain::{Caller, Decider, FactRef, Facts, Guarded, TenantId, authorise, for_each_aggregate};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 /// How often a command is decided anew because the log has moved under it.
@@ -27,7 +27,7 @@ pub struct Commands {
     appender: Appender,
     locks: Locks,
     keys: sqlx::PgPool,
-    /// The losses of the database after which the caches were emptied.
+    /// The losses of the database after which the grants were forgotten.
     losses_seen: AtomicU64,
 }
 
@@ -41,11 +41,12 @@ impl Commands {
     /// Commands through these pools. Tells `wake` what it has written.
     #[must_use]
     pub fn new(pools: &Pools, vault: Vault, access: AccessCache, wake: &Wake, config: AppenderConfig) -> Self {
+        let appender = Appender::start(pools, wake, config);
         Self {
-            loader: Loader::new(pools.loader.clone(), vault.clone(), 50_000),
+            loader: Loader::new(pools.loader.clone(), vault.clone(), 50_000, appender.counts().clone()),
             vault,
             access,
-            appender: Appender::start(pools, wake, config),
+            appender,
             locks: Locks::default(),
             keys: pools.loader.clone(),
             losses_seen: AtomicU64::new(0),
@@ -62,10 +63,6 @@ impl Commands {
         target: Target,
         command: D::Command,
     ) -> Result<Committed, ExecuteError<D::Error>> {
-        if self.appender.counts().lost_since(&self.losses_seen) {
-            self.loader.forget_all();
-            self.access.forget_all();
-        }
         let id = target.id();
         let _turn = match target {
             Target::Existing(_) => Some(self.locks.turn(id).await),
@@ -74,6 +71,7 @@ impl Commands {
         let fingerprint = request.key.as_ref().map(|_| self.fingerprint::<D>(request, target, &command)).transpose()?;
         let mut target = target;
         for attempt in 0..ATTEMPTS {
+            let lost = self.lost();
             let caller = self.caller(request, attempt > 0).await?;
             let (loaded, taken) = self.load::<D>(request, target).await?;
             let mut basis = if taken { vec![] } else { vec![(id, loaded.sequence)] };
@@ -93,7 +91,7 @@ impl Commands {
             basis.extend_from_slice(&guards);
             let sequence = loaded.sequence;
             let decision = match self
-                .decide::<D>(request, id, loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref())
+                .decide::<D>(request, id, loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref(), lost)
                 .await
             {
                 // What is appended is checked there; what is not, here.
@@ -116,7 +114,7 @@ impl Commands {
                     let sequence = sequence + events;
                     // It stands, whatever becomes of the cache.
                     if events > 0
-                        && let Err(error) = self.loader.keep(request.tenant, id, sequence, decision.state).await
+                        && let Err(error) = self.loader.keep(request.tenant, id, sequence, decision.state, lost).await
                     {
                         tracing::warn!(%error, aggregate = %id, "an aggregate could not be kept for the next command");
                         self.loader.forget(id);
@@ -142,6 +140,17 @@ impl Commands {
             }
         }
         Err(ExecuteError::Contended)
+    }
+
+    /// How often the database has been lost. After each time the grants are folded anew: the server that answers next
+    /// may be another, promoted or restored, whose log does not reach as far as the first one's.
+    fn lost(&self) -> u64 {
+        let lost = self.append_counts().lost;
+        if self.losses_seen.load(Ordering::Acquire) != lost {
+            self.access.forget_all();
+            self.losses_seen.store(lost, Ordering::Release);
+        }
+        lost
     }
 
     async fn caller(&self, request: &Request, afresh: bool) -> Result<Caller, StoreError> {
