@@ -84,7 +84,7 @@ pub(super) fn granted(held: &PermissionSet) -> Vec<PermissionGrant> {
 #[derive(Clone, Debug)]
 enum Definition {
     BuiltIn(BuiltInRole),
-    Custom(Stored<rows::Role>),
+    Custom(Box<Stored<rows::Role>>),
 }
 
 /// What members may do, by a name.
@@ -111,7 +111,7 @@ impl Role {
     }
 
     fn custom(stored: Stored<rows::Role>, workspace: WorkspaceId) -> Self {
-        Self { definition: Definition::Custom(stored), workspace }
+        Self { definition: Definition::Custom(Box::new(stored)), workspace }
     }
 
     /// These roles, built-in ones first, each as far as the user may see it.

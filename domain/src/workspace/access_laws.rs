@@ -59,9 +59,9 @@ impl World {
         let mut world = Self::default();
         let (name, slug) = (Name::try_from("Acme").unwrap(), Slug::try_from("acme").unwrap());
         let create = WorkspaceCommand::CreateWorkspace { name, slug, kind: WorkspaceKind::Team, plan: Some(Plan::Enterprise) };
-        assert!(world.to_workspace(None, create));
+        assert!(world.ask_workspace(None, create));
         for n in 0..USERS {
-            assert!(world.to_member(None, user(n), join(user(n), vec![BuiltInRole::ALL[usize::try_from(1 + 2 * n).unwrap()].into()])));
+            assert!(world.ask_member(None, user(n), join(user(n), vec![BuiltInRole::ALL[usize::try_from(1 + 2 * n).unwrap()].into()])));
         }
         world
     }
@@ -116,18 +116,18 @@ impl World {
         Some(state)
     }
 
-    fn to_workspace(&mut self, who: Option<UserId>, command: WorkspaceCommand) -> bool {
+    fn ask_workspace(&mut self, who: Option<UserId>, command: WorkspaceCommand) -> bool {
         let state = self.decide(who, TENANT.0, self.workspace.clone(), command);
         state.map(|state| self.workspace = state).is_some()
     }
 
-    fn to_member(&mut self, who: Option<UserId>, user: UserId, command: MembershipCommand) -> bool {
+    fn ask_member(&mut self, who: Option<UserId>, user: UserId, command: MembershipCommand) -> bool {
         let state = self.members.get(&user).cloned().unwrap_or_default();
         let state = self.decide(who, WorkspaceId::from(TENANT).membership(user).0, state, command);
         state.map(|state| self.members.insert(user, state)).is_some()
     }
 
-    fn to_role(&mut self, who: Option<UserId>, role: RoleId, command: RoleCommand) -> bool {
+    fn ask_role(&mut self, who: Option<UserId>, role: RoleId, command: RoleCommand) -> bool {
         let state = self.roles.get(&role).cloned().unwrap_or_default();
         let state = self.decide(who, role.0, state, command);
         state.map(|state| self.roles.insert(role, state)).is_some()
@@ -197,32 +197,32 @@ fn carry_out(world: &mut World, (who, what, a, b): (u128, u8, u128, u128)) -> bo
     let by = Some(user(who));
     let role_permissions = || (0..b % 4).map(|n| grantable(a + n)).collect();
     match what {
-        0..3 => world.to_member(by, user(a), MembershipCommand::AssignRole { role: any_role(b) }),
-        3 => world.to_member(by, user(a), MembershipCommand::RevokeRole { role: any_role(b) }),
+        0..3 => world.ask_member(by, user(a), MembershipCommand::AssignRole { role: any_role(b) }),
+        3 => world.ask_member(by, user(a), MembershipCommand::RevokeRole { role: any_role(b) }),
         4..6 => {
             let (grants, denies) = ((0..a % 4).map(|n| grantable(b + n)), (0..b % 4).map(|n| grantable(a + n).permission()));
             let overrides = MembershipCommand::SetPermissionOverrides { grants: grants.collect(), denies: denies.collect() };
-            world.to_member(by, user(a), overrides)
+            world.ask_member(by, user(a), overrides)
         }
-        6 => world.to_member(by, user(a), MembershipCommand::SuspendMember { reason: None }),
-        7..9 => world.to_member(by, user(a), MembershipCommand::ReinstateMember {}),
-        9 => world.to_member(by, user(a), MembershipCommand::RemoveMember { reason: None }),
-        10..12 => world.to_member(None, user(a), join(user(a), vec![any_role(b), any_role(a + b)])),
+        6 => world.ask_member(by, user(a), MembershipCommand::SuspendMember { reason: None }),
+        7..9 => world.ask_member(by, user(a), MembershipCommand::ReinstateMember {}),
+        9 => world.ask_member(by, user(a), MembershipCommand::RemoveMember { reason: None }),
+        10..12 => world.ask_member(None, user(a), join(user(a), vec![any_role(b), any_role(a + b)])),
         12..14 => {
             let name = RoleName::try_from(format!("Role {}", b % 4)).unwrap();
-            world.to_role(by, role(a), RoleCommand::CreateRole { name, description: None, permissions: role_permissions() })
+            world.ask_role(by, role(a), RoleCommand::CreateRole { name, description: None, permissions: role_permissions() })
         }
-        14..16 => world.to_role(by, role(a), RoleCommand::GrantPermission { permission: grantable(b) }),
-        16 => world.to_role(by, role(a), RoleCommand::RevokePermission { permission: grantable(b).permission() }),
-        17 => world.to_role(by, role(a), RoleCommand::DeleteRole {}),
-        18 => world.to_workspace(by, WorkspaceCommand::GrantOwnership { user_id: user(a) }),
-        19 => world.to_workspace(by, WorkspaceCommand::RevokeOwnership { user_id: user(a) }),
-        20..22 => world.to_workspace(by, WorkspaceCommand::RegisterCustomPermission { name: custom(a), description: None }),
-        22 => world.to_workspace(by, WorkspaceCommand::RetireCustomPermission { name: custom(a) }),
-        23 => world.to_workspace(None, WorkspaceCommand::SuspendWorkspace { reason: None }),
-        24..26 => world.to_workspace(None, WorkspaceCommand::ReinstateWorkspace {}),
-        26 => world.to_workspace(by, WorkspaceCommand::DeleteWorkspace { confirm_slug: "acme".into() }),
-        _ => world.to_workspace(by, WorkspaceCommand::RestoreWorkspace {}),
+        14..16 => world.ask_role(by, role(a), RoleCommand::GrantPermission { permission: grantable(b) }),
+        16 => world.ask_role(by, role(a), RoleCommand::RevokePermission { permission: grantable(b).permission() }),
+        17 => world.ask_role(by, role(a), RoleCommand::DeleteRole {}),
+        18 => world.ask_workspace(by, WorkspaceCommand::GrantOwnership { user_id: user(a) }),
+        19 => world.ask_workspace(by, WorkspaceCommand::RevokeOwnership { user_id: user(a) }),
+        20..22 => world.ask_workspace(by, WorkspaceCommand::RegisterCustomPermission { name: custom(a), description: None }),
+        22 => world.ask_workspace(by, WorkspaceCommand::RetireCustomPermission { name: custom(a) }),
+        23 => world.ask_workspace(None, WorkspaceCommand::SuspendWorkspace { reason: None }),
+        24..26 => world.ask_workspace(None, WorkspaceCommand::ReinstateWorkspace {}),
+        26 => world.ask_workspace(by, WorkspaceCommand::DeleteWorkspace { confirm_slug: "acme".into() }),
+        _ => world.ask_workspace(by, WorkspaceCommand::RestoreWorkspace {}),
     }
 }
 
@@ -264,7 +264,7 @@ fn the_deeds_of_the_property_are_mostly_carried_out() {
     for what in 0..28_u8 {
         for (a, b) in (0..24).flat_map(|a| (0..6).map(move |b| (a, b))) {
             let mut world = World::new();
-            world.to_workspace(Some(user(0)), WorkspaceCommand::RegisterCustomPermission { name: custom(0), description: None });
+            world.ask_workspace(Some(user(0)), WorkspaceCommand::RegisterCustomPermission { name: custom(0), description: None });
             carry_out(&mut world, (0, 12, 0, 3));
             if (10..12).contains(&what) {
                 carry_out(&mut world, (0, 9, a, 0));
