@@ -360,7 +360,9 @@ mod tests {
     #[test]
     fn help_names_every_command_and_every_setting_with_its_variable_and_default() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "status", "retry", "skip", "system-admin", "token", "schema"] {
+        for command in
+            ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "status", "retry", "skip", "system-admin", "token", "schema"]
+        {
             assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not in:\n{help}");
         }
         for setting in config::settings() {

@@ -41,11 +41,23 @@ const MOST_KEY: usize = 150;
 
 /// What can be asked.
 #[derive(Default, MergedObject)]
-struct Query(node::NodeQuery, identity::IdentityQuery, workspace::WorkspaceQuery, roles::RoleQuery, pipeline::PipelineQuery, operations::OperationsQuery);
+struct Query(
+    node::NodeQuery,
+    identity::IdentityQuery,
+    workspace::WorkspaceQuery,
+    roles::RoleQuery,
+    pipeline::PipelineQuery,
+    operations::OperationsQuery,
+);
 
 /// What can be done.
 #[derive(Default, MergedObject)]
-struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation, operations::OperationsMutation);
+struct Mutation(
+    identity::IdentityMutation,
+    workspace_mutations::WorkspaceMutation,
+    pipeline::PipelineMutation,
+    operations::OperationsMutation,
+);
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 

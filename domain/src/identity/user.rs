@@ -3,11 +3,11 @@
 //! the current one is right; it stores the hash in the vault and sends where it is kept.
 
 use super::names::Names;
-use crate::roles::{PlatformRole, SYSTEM_USERS};
 use super::{LoginFailure, LoginMethod, PasswordReason, PasswordRef, Phone, ProfileChanges};
+use crate::roles::{PlatformRole, SYSTEM_USERS};
 use crate::{
-    AccessChange, Act, Caller, ClaimChange, ClaimName, Decider, Email, Guarded, Moment, Name, Needs, Patch, Personal, Sealable, SessionId, TimeZone, Url,
-    UserId, WorkspaceId, edit,
+    AccessChange, Act, Caller, ClaimChange, ClaimName, Decider, Email, Guarded, Moment, Name, Needs, Patch, Personal, Sealable, SessionId,
+    TimeZone, Url, UserId, WorkspaceId, edit,
 };
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
