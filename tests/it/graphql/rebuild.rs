@@ -135,10 +135,18 @@ async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
         let again = projector.clone();
         let names = ["pipeline_items".to_owned(), "pipeline_item_history".to_owned()];
         let run = tokio::spawn(async move {
+<<<<<<< HEAD
             projections::rebuild(&again, &names, &mut |now| _ = stop.send_replace(*now)).await.unwrap();
+=======
+            projections::rebuild(&again, &names, &mut |now| {
+                stop.send_replace(*now);
+            })
+            .await
+            .unwrap();
+>>>>>>> operators
         });
         let ended = tokio::select! {
-            _ = stopped.wait_for(|now| now.events > now.before + 20 && now.events < now.of_events) => false,
+            Ok(_) = stopped.wait_for(|now| now.events > now.before + 4 && now.events < now.of_events) => false,
             _ = async { while !run.is_finished() { tokio::task::yield_now().await } } => true,
         };
         let now = *stopped.borrow();
@@ -149,7 +157,10 @@ async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
             break;
         }
         run.abort();
-        assert!(run.await.unwrap_err().is_cancelled());
+        // It may have come to its end just now.
+        if let Err(error) = run.await {
+            assert!(error.is_cancelled(), "{error}");
+        }
     }
     assert!(runs > 2 && reached > 0, "{runs} runs");
     equals_its_replay(&world.app).await;

@@ -136,7 +136,14 @@ async fn every_tenant_table_has_forced_row_level_security_and_a_key_led_by_the_t
     )
     .await;
     assert!(
-        others.iter().all(|table| ["read_models.leases", "read_models.rebuilds", "read_models.versions", "read_models.workers", "vault.master_key"].contains(&table.as_str())),
+        others.iter().all(|table| [
+            "read_models.leases",
+            "read_models.rebuilds",
+            "read_models.versions",
+            "read_models.workers",
+            "vault.master_key"
+        ]
+        .contains(&table.as_str())),
         "belongs to no tenant: {others:?}"
     );
     // What people may see of themselves, wherever they are, hangs on who they are.
