@@ -51,7 +51,10 @@ fn describe() {
     gauge!("read_model_parked", "Logs in which a read model stands still because of an error.");
     counter!("projection_control_total", "What operators did about read models that stood still, by what and which.");
     gauge!("projection_parked", "Read models of a tenant that stand still because of an error.");
-    counter!("append_commands_total", "Commands the appender has answered, by path: swift (a batch as a whole) or locking (each for itself).");
+    counter!(
+        "append_commands_total",
+        "Commands the appender has answered, by path: swift (a batch as a whole) or locking (each for itself)."
+    );
     counter!("append_missed_total", "Batches that were tried swiftly in vain and went on under locks.");
     counter!("append_connections_lost_total", "Connections that append and were lost.");
     gauge!("projection_leases", "Shards of the tenants that this process projects, of 64.");
