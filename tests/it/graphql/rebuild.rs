@@ -135,15 +135,11 @@ async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
         let again = projector.clone();
         let names = ["pipeline_items".to_owned(), "pipeline_item_history".to_owned()];
         let run = tokio::spawn(async move {
-<<<<<<< HEAD
-            projections::rebuild(&again, &names, &mut |now| _ = stop.send_replace(*now)).await.unwrap();
-=======
             projections::rebuild(&again, &names, &mut |now| {
                 stop.send_replace(*now);
             })
             .await
             .unwrap();
->>>>>>> operators
         });
         let ended = tokio::select! {
             Ok(_) = stopped.wait_for(|now| now.events > now.before + 4 && now.events < now.of_events) => false,
