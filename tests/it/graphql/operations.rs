@@ -2,6 +2,7 @@
 //! they are refused.
 
 use super::*;
+use crate::harness::eventually;
 use api::operations::set_administrator;
 
 const STATUS: &str =
@@ -32,9 +33,12 @@ async fn an_administrator_of_the_platform_sees_how_read_models_stand_and_nobody_
     let acme = Acme::new(&world, "acme").await;
     acme.item(&acme.board().await).await;
     let root = administrator(&world).await;
-    let data = root.client.get(STATUS, json!({})).await;
-    let status = &data["projectionStatus"];
-    assert_eq!((&status["logs"], &status["parked"], &status["events"]), (&json!(2), &json!([]), &status["projected"]), "{status}");
+    let status = eventually("everything to be projected", || async {
+        let status = root.client.get(STATUS, json!({})).await["projectionStatus"].clone();
+        (status["events"] == status["projected"]).then_some(status)
+    })
+    .await;
+    assert_eq!((&status["logs"], &status["parked"]), (&json!(2), &json!([])), "{status}");
     let read_models = status["readModels"].as_array().unwrap();
     assert_eq!(read_models.len(), projections::names().len());
     assert!(read_models.iter().all(|model| model["version"] == model["storedVersion"] && model["parked"] == 0), "{status}");

@@ -227,8 +227,10 @@ async fn an_event_that_is_skipped_is_passed_over_by_the_retry_every_replay_and_e
 #[tokio::test]
 async fn a_retry_after_the_mend_catches_up_at_once() {
     let world = World::without_projector().await;
+    let projecting = world.projecting().await;
     let acme = Acme::new(&world, "acme").await;
     let board = acme.board().await;
+    projecting.stop().await;
     let mut admin = world.database.admin().await;
     admin.execute("alter table read_models.pipeline_items add constraint no_ducks check (title <> 'Duck')").await.unwrap();
     acme.owner.client.mutate("createItem", &format!("input: {{ pipelineId: \"{}\", title: \"Duck\" }}", board.id), "id").await;
