@@ -19,6 +19,8 @@ macro_rules! for_each_aggregate {
             $crate::workspace::Membership,
             $crate::pipeline::Pipeline,
             $crate::pipeline::PipelineItem,
+            $crate::pipeline::TaskTemplate,
+            $crate::pipeline::Task,
         }
     };
 }

@@ -53,6 +53,10 @@ ids! {
     StageId = "stage";
     /// An item on a pipeline's board.
     ItemId = "pipeline item";
+    /// What a kind of task is made after.
+    TaskTemplateId = "task template";
+    /// A task.
+    TaskId = "task";
 }
 
 /// The log of what belongs to no workspace: users, sessions, the directory of workspaces.
