@@ -18,6 +18,8 @@ mod pipelines;
 mod stages;
 mod tags;
 mod task_templates;
+#[cfg(test)]
+mod task_tests;
 mod tasks;
 #[cfg(test)]
 mod tests;
