@@ -40,11 +40,18 @@ const MOST_KEY: usize = 150;
 
 /// What can be asked.
 #[derive(Default, MergedObject)]
-struct Query(node::NodeQuery, identity::IdentityQuery, workspace::WorkspaceQuery, roles::RoleQuery, pipeline::PipelineQuery);
+struct Query(
+    node::NodeQuery,
+    identity::IdentityQuery,
+    workspace::WorkspaceQuery,
+    roles::RoleQuery,
+    pipeline::PipelineQuery,
+    pipeline::TaskQuery,
+);
 
 /// What can be done.
 #[derive(Default, MergedObject)]
-struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation);
+struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation, pipeline::TaskMutation);
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 

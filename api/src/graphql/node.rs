@@ -4,7 +4,7 @@
 use super::identity::{Session, User};
 use super::loaders::load;
 use super::payload::{Entity, found, seen};
-use super::pipeline::{Item, Pipeline};
+use super::pipeline::{Item, Pipeline, Task, TaskTemplate};
 use super::viewer::Viewer;
 use super::workspace::{Member, Workspace, WorkspaceOf};
 use crate::error::ApiError;
@@ -39,6 +39,8 @@ nodes! {
     Member,
     Pipeline,
     Item,
+    TaskTemplate,
+    Task,
 }
 
 #[derive(Default)]

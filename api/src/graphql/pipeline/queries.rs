@@ -222,7 +222,7 @@ async fn pipeline(ctx: &Context<'_>, id: PipelineId) -> Result<Pipeline> {
 }
 
 /// The pipeline, or NOT_FOUND: ids in filters are no exception.
-async fn exists(scope: &mut Scope, id: PipelineId) -> Result<Pipeline, ApiError> {
+pub(super) async fn exists(scope: &mut Scope, id: PipelineId) -> Result<Pipeline, ApiError> {
     rows::pipeline(scope, id)
         .await?
         .map(Pipeline)
@@ -234,18 +234,18 @@ fn no_item(id: ItemId) -> ApiError {
 }
 
 /// What is deleted is shown to those who may read the audit trail (`spec/conventions.md`).
-fn shows_deleted(viewer: &Viewer, asked: bool) -> Result<(), ApiError> {
+pub(super) fn shows_deleted(viewer: &Viewer, asked: bool) -> Result<(), ApiError> {
     if asked { viewer.may(AUDIT_READ).map(drop) } else { Ok(()) }
 }
 
 /// Figures over all items are for those who may read all of them.
-fn all_items(viewer: &Viewer) -> Result<(), ApiError> {
+pub(super) fn all_items(viewer: &Viewer) -> Result<(), ApiError> {
     match viewer.may(PIPELINE_ITEMS_READ)?.owner() {
         None => Ok(()),
         Some(_) => Err(domain::Denied { needs: PIPELINE_ITEMS_READ.name().to_owned() }.into()),
     }
 }
 
-fn counted(ctx: &Context<'_>) -> bool {
+pub(super) fn counted(ctx: &Context<'_>) -> bool {
     ctx.look_ahead().field("totalCount").exists()
 }
