@@ -22,6 +22,8 @@ macro_rules! for_each_aggregate {
             $crate::pipeline::Pipeline,
             $crate::pipeline::PipelineItem,
             $crate::operations::ProjectionControl,
+            $crate::pipeline::TaskTemplate,
+            $crate::pipeline::Task,
         }
     };
 }

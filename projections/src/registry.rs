@@ -35,6 +35,10 @@ impl Models {
             ModelOf::<pipeline::Item>::boxed(),
             ModelOf::<pipeline::ItemTag>::boxed(),
             ModelOf::<pipeline::ItemHistory>::boxed(),
+            ModelOf::<pipeline::StageDay>::boxed(),
+            ModelOf::<pipeline::TaskTemplate>::boxed(),
+            ModelOf::<pipeline::Task>::boxed(),
+            ModelOf::<pipeline::TaskDecision>::boxed(),
         ]))
     }
 

@@ -49,6 +49,7 @@ struct Query(
     roles::RoleQuery,
     pipeline::PipelineQuery,
     operations::OperationsQuery,
+    pipeline::TaskQuery,
 );
 
 /// What can be done.
@@ -58,6 +59,7 @@ struct Mutation(
     workspace_mutations::WorkspaceMutation,
     role_mutations::RoleMutation,
     pipeline::PipelineMutation,
+    pipeline::TaskMutation,
     operations::OperationsMutation,
 );
 

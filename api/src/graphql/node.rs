@@ -4,7 +4,7 @@
 use super::identity::{Session, User};
 use super::loaders::load;
 use super::payload::{Entity, found, seen};
-use super::pipeline::{Item, Pipeline};
+use super::pipeline::{Item, Pipeline, Task, TaskTemplate};
 use super::roles::{Role, built_in};
 use super::viewer::{Viewer, Visible};
 use super::workspace::{Member, Workspace, WorkspaceOf};
@@ -50,6 +50,8 @@ nodes! {
     Role,
     Pipeline,
     Item,
+    TaskTemplate,
+    Task,
 }
 
 #[derive(Default)]

@@ -57,6 +57,10 @@ ids! {
     ItemId = "pipeline item";
     /// What operators have decided about the read models of a log; one for each log.
     ProjectionControlId = "projection control";
+    /// What a kind of task is made after.
+    TaskTemplateId = "task template";
+    /// A task.
+    TaskId = "task";
 }
 
 /// The log of what belongs to no workspace: users, sessions, the directory of workspaces.

@@ -4,7 +4,7 @@ use super::{
     MAX_STAGES, NewStage, Pipeline, PipelineChanges, PipelineCommand, PipelineError, PipelineEvent, PipelineType, Stage, StageChanges,
 };
 use crate::workspace::{Membership, Plan, Workspace};
-use crate::{Act, Decider, Personal, StageId, UserId, edit};
+use crate::{Act, Decider, Personal, PipelineId, StageId, UserId, edit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -29,7 +29,32 @@ pub struct Board {
     pub created_by: Option<UserId>,
 }
 
+/// Why nothing can be put somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nowhere {
+    /// There is no such pipeline, or it is deleted.
+    PipelineNotFound,
+    /// It takes nothing new.
+    PipelineInactive,
+    /// It has no such stage.
+    StageNotFound,
+}
+
 impl Board {
+    /// A pipeline that is a fact of the decision, unless it is deleted or never was.
+    pub(super) fn live(act: &Act, id: PipelineId) -> Option<&Self> {
+        act.fact::<Pipeline>(id).and_then(Pipeline::live)
+    }
+
+    /// A stage of an active pipeline that is a fact of the decision: its first one, unless another is named.
+    pub(super) fn open_stage(act: &Act, pipeline_id: PipelineId, stage_id: Option<StageId>) -> Result<&Stage, Nowhere> {
+        let pipeline = Self::live(act, pipeline_id).ok_or(Nowhere::PipelineNotFound)?;
+        if !pipeline.is_active {
+            return Err(Nowhere::PipelineInactive);
+        }
+        stage_id.map_or(pipeline.stages.first(), |id| pipeline.stage(id)).ok_or(Nowhere::StageNotFound)
+    }
+
     /// Its stage of this id.
     #[must_use]
     pub fn stage(&self, id: StageId) -> Option<&Stage> {

@@ -1,6 +1,6 @@
 //! What an item decides and how it changes, once it exists.
 
-use super::{Board, ItemChanges, ItemCommand, ItemError, ItemEvent, MAX_TAGS, Pipeline, Priority, Stage, rank};
+use super::{Board, ItemChanges, ItemCommand, ItemError, ItemEvent, MAX_TAGS, Priority, Stage, rank};
 use crate::roles::PIPELINE_ITEMS_ASSIGN;
 use crate::workspace::Membership;
 use crate::{Act, Json, Moment, Personal, PipelineId, Rank, StageId, UserId, edit};
@@ -58,7 +58,7 @@ pub(super) fn create(command: ItemCommand, act: &Act) -> Result<Vec<ItemEvent>, 
     else {
         return Err(ItemError::NotFound);
     };
-    let stage = active_stage(act, pipeline_id, stage_id)?;
+    let stage = Board::open_stage(act, pipeline_id, stage_id)?;
     if let Some(user) = assigned_to {
         if act.user() != Some(user) && act.caller().grants.scope(PIPELINE_ITEMS_ASSIGN).is_none() {
             return Err(ItemError::AssignNotAllowed);
@@ -123,7 +123,7 @@ impl Card {
                 _ => vec![],
             },
             MoveItem { to_stage_id, rank, note, attributes } => {
-                let pipeline = live(act, self.pipeline_id).ok_or(ItemError::PipelineGone)?;
+                let pipeline = Board::live(act, self.pipeline_id).ok_or(ItemError::PipelineGone)?;
                 let stage = pipeline.stage(to_stage_id).ok_or(ItemError::ToStageNotFound)?;
                 let entered_at = act.now();
                 let moved = ItemEvent::PipelineItemMoved {
@@ -148,7 +148,7 @@ impl Card {
             TransferItem { pipeline_id, stage_id } if pipeline_id == self.pipeline_id && stage_id == self.stage_id => vec![],
             TransferItem { pipeline_id, .. } if pipeline_id == self.pipeline_id => return Err(ItemError::SamePipeline),
             TransferItem { pipeline_id, stage_id } => {
-                let stage = active_stage(act, pipeline_id, Some(stage_id))?;
+                let stage = Board::open_stage(act, pipeline_id, Some(stage_id))?;
                 let entered_at = act.now();
                 let transferred = ItemEvent::PipelineItemTransferred {
                     from_pipeline_id: self.pipeline_id,
@@ -180,7 +180,7 @@ impl Card {
     }
 
     pub(super) fn restore(&self, act: &Act) -> Result<Vec<ItemEvent>, ItemError> {
-        let pipeline = live(act, self.pipeline_id).ok_or(ItemError::PipelineGone)?;
+        let pipeline = Board::live(act, self.pipeline_id).ok_or(ItemError::PipelineGone)?;
         let stage = pipeline.stage(self.stage_id).ok_or(ItemError::StageGone)?;
         let (pipeline_id, stage_id, wip_limit) = (self.pipeline_id, stage.id, stage.wip_limit);
         Ok(vec![ItemEvent::PipelineItemRestored { pipeline_id, stage_id, open: self.is_open(), wip_limit }])
@@ -219,18 +219,6 @@ impl Card {
     }
 }
 
-fn live(act: &Act, id: PipelineId) -> Option<&Board> {
-    act.fact::<Pipeline>(id).and_then(Pipeline::live)
-}
-
-fn active_stage(act: &Act, pipeline_id: PipelineId, stage_id: Option<StageId>) -> Result<&Stage, ItemError> {
-    let pipeline = live(act, pipeline_id).ok_or(ItemError::PipelineNotFound)?;
-    if !pipeline.is_active {
-        return Err(ItemError::PipelineInactive);
-    }
-    stage_id.map_or(pipeline.stages.first(), |id| pipeline.stage(id)).ok_or(ItemError::StageNotFound)
-}
-
 /// What entering a stage does to an item beside placing it there.
 fn turn(is_open: bool, stage: &Stage, pipeline_id: PipelineId, at: Moment) -> Option<ItemEvent> {
     match (is_open, stage.is_terminal) {
@@ -248,6 +236,6 @@ fn place(rank: Option<Rank>, now: Moment) -> Result<String, ItemError> {
     }
 }
 
-fn sealed<const KIB: usize>(json: Option<Json<KIB>>, act: &Act) -> Option<Personal<String>> {
+pub(super) fn sealed<const KIB: usize>(json: Option<Json<KIB>>, act: &Act) -> Option<Personal<String>> {
     json.map(|json| act.free_text(json))
 }

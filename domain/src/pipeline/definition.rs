@@ -129,13 +129,13 @@ pub enum PipelineCommand {
     },
     /// Puts all stages in this order.
     ReorderStages { stage_ids: Vec<StageId> },
-    /// Removes a stage in which no items stand.
+    /// Removes a stage in which no items or tasks stand.
     RemoveStage { stage_id: StageId },
     /// Lets an active member operate it.
     AssignOperator { user_id: UserId },
     /// Lets a user operate it no longer.
     UnassignOperator { user_id: UserId },
-    /// Deletes it, if it has no open items.
+    /// Deletes it, if it has no open items or tasks.
     DeletePipeline,
     /// Brings it back, inactive.
     RestorePipeline,
@@ -187,11 +187,11 @@ pub enum PipelineError {
     /// Not a permutation.
     #[error("name each of the pipeline's stages exactly once")]
     NotAllStages,
-    /// The claim that no items are in the stage failed.
-    #[error("items stand in this stage; move or delete them first")]
+    /// The claim that nothing stands in the stage failed.
+    #[error("items or tasks stand in this stage; move or delete them first")]
     StageInUse,
-    /// The claim that the pipeline has no open items failed.
-    #[error("this pipeline has open items; complete, transfer or delete them first")]
+    /// The claim that the pipeline has no open items or tasks failed.
+    #[error("this pipeline has open items or tasks; complete, transfer or delete them first")]
     PipelineInUse,
     /// One of the stages named is none of this pipeline's.
     #[error("one of these is no stage of this pipeline; name each of its stages exactly once")]
@@ -343,7 +343,9 @@ impl Decider for Pipeline {
             PipelineCreated { key, .. } | PipelineRestored { key } => vec![ClaimChange::take(name(key))],
             PipelineActivated { limit } => vec![ClaimChange::count(active(), *limit)],
             PipelineDeactivated => vec![ClaimChange::release(active())],
-            StageRemoved { stage_id } => vec![ClaimChange::require_none(ClaimName::clear("stage", stage_id))],
+            StageRemoved { stage_id } => {
+                ["stage", "task_stage"].map(|kind| ClaimChange::require_none(ClaimName::clear(kind, stage_id))).to_vec()
+            }
             PipelineDeleted { key } => vec![
                 ClaimChange::require_none(ClaimName::clear("pipeline", id)),
                 ClaimChange::release(name(key)),
@@ -357,7 +359,7 @@ impl Decider for Pipeline {
         Some(match kind {
             "pipeline_key" => PipelineError::KeyTaken,
             "active_pipelines" => PipelineError::QuotaExceeded,
-            "stage" => PipelineError::StageInUse,
+            "stage" | "task_stage" => PipelineError::StageInUse,
             "pipeline" => PipelineError::PipelineInUse,
             _ => return None,
         })

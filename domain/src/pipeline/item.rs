@@ -1,6 +1,7 @@
 //! An item: a card in one stage of one pipeline, open until it reaches a terminal stage. A deleted item never
 //! moves. It refers to its stage until it is deleted, and to its pipeline while it is open.
 
+use super::board::Nowhere;
 use super::card::create;
 use super::{Card, ItemChanges, ItemStatus, MAX_TAGS, Pipeline, Priority};
 use crate::roles::{PIPELINE_ITEMS_ASSIGN, PIPELINE_ITEMS_CREATE, PIPELINE_ITEMS_DELETE, PIPELINE_ITEMS_MOVE, PIPELINE_ITEMS_UPDATE};
@@ -263,6 +264,16 @@ crate::refusal!(ItemError, {
     Self::TooManyTags => "tags",
     Self::RankInvalid => "rank",
 });
+
+impl From<Nowhere> for ItemError {
+    fn from(nowhere: Nowhere) -> Self {
+        match nowhere {
+            Nowhere::PipelineNotFound => Self::PipelineNotFound,
+            Nowhere::PipelineInactive => Self::PipelineInactive,
+            Nowhere::StageNotFound => Self::StageNotFound,
+        }
+    }
+}
 
 /// An item as far as it has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

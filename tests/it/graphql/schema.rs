@@ -44,7 +44,7 @@ impl Ids {
             // Where nothing stands that would be in the way.
             ("transferItem" | "removeStage" | "deletePipeline" | "restorePipeline", "pipelineId") => self.elsewhere.0,
             ("transferItem" | "removeStage", "stageId") => self.elsewhere.1,
-            ("pipeline" | "pipelineBoard", "id") | (_, "pipelineId") => self.pipeline,
+            ("pipeline" | "pipelineBoard" | "pipelineMetrics", "id") | (_, "pipelineId") => self.pipeline,
             ("pipelineItem" | "node", "id") | (_, "itemId") => self.item,
             ("workspace", "id") | (_, "workspaceId") => self.workspace,
             // To where it does not stand yet.
@@ -54,9 +54,10 @@ impl Ids {
                 return format!("[{}]", self.stages.iter().rev().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", "));
             }
             ("moveItem", "before" | "after") => self.beside,
-            (_, "userId" | "assignedTo") => self.user,
+            (_, "userId" | "assignedTo" | "assigneeId") => self.user,
             (_, "sessionId") => self.session,
             _ => {
+                let name = if name == "templateId" { "taskTemplateId" } else { name };
                 let kind = if name == "id" { field } else { name.strip_suffix("Id").unwrap_or(name) };
                 let unknown = || panic!("{field}({path}) is an id that this test knows nothing of: say in `Ids::at` what it names");
                 *self.others.get(kind).unwrap_or_else(unknown)
@@ -76,7 +77,8 @@ fn filler(schema: &Schema, field: &str, path: &str, kind: &Type) -> String {
         (_, "grants" | "denies") => "[]",
         (_, "confirmSlug") => "\"some-thing\"",
         (_, "name") => "\"Something\"",
-        (_, "title") => "\"Something\"",
+        (_, "title" | "label" | "category" | "titlePattern" | "reason" | "note") => "\"Something\"",
+        ("pipelineMetrics", "from" | "to") => "\"2026-06-01\"",
         (_, "key") => "\"something\"",
         ("changeSlug", "slug") => "\"some-other-thing\"",
         (_, "slug") => "\"some-thing\"",
@@ -85,7 +87,6 @@ fn filler(schema: &Schema, field: &str, path: &str, kind: &Type) -> String {
         (_, "readModel") => "\"pipeline_items\"",
         (_, "workspace") => "\"some-thing\"",
         (_, "position") => "\"1\"",
-        (_, "reason") => "\"something\"",
         (_, "type") => "SALES",
         (_, "currentPassword") => "\"correct horse battery 9A!\"",
         (_, "newPassword" | "passwordConfirm") => "\"a better horse 9A!\"",
@@ -115,8 +116,9 @@ fn filler(schema: &Schema, field: &str, path: &str, kind: &Type) -> String {
 /// A field that is asked for together with an input that has to say something.
 fn something(field: &str) -> Option<&'static str> {
     Some(match field {
-        "updateItem" => "title: \"Something else\"",
+        "updateItem" | "updateTask" => "title: \"Something else\"",
         "updatePipeline" | "updateStage" => "name: \"Something else\"",
+        "updateTaskTemplate" => "label: \"Something else\"",
         "updateProfile" => "firstName: \"Something\"",
         "updateWorkspaceSettings" => "timezone: \"Europe/Paris\"",
         _ => return None,
@@ -220,7 +222,7 @@ impl Schema {
         let made = |root: Root| {
             let kind = root.name.strip_prefix("create")?;
             let kind = format!("{}{}", kind[..1].to_lowercase(), &kind[1..]);
-            (!["item", "pipeline", "role", "workspace"].contains(&kind.as_str())).then_some((kind, root))
+            (!["item", "pipeline", "role", "taskFromTemplate", "workspace"].contains(&kind.as_str())).then_some((kind, root))
         };
         self.mutations().into_iter().filter_map(made).collect()
     }

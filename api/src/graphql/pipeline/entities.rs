@@ -160,16 +160,7 @@ impl Item {
     /// The stage in which it stands.
     async fn stage(&self, ctx: &Context<'_>) -> Option<Result<ItemStage>> {
         let load = async { Ok::<_, async_graphql::Error>(loader(ctx)?.load_one(StageOf(self.0.row.stage_id.0)).await?) };
-        load.await
-            .map(|found| {
-                found.map(|stage| ItemStage {
-                    id: stage.row.id,
-                    key: stage.row.key,
-                    name: stage.row.name,
-                    is_terminal: stage.row.is_terminal,
-                })
-            })
-            .transpose()
+        load.await.map(|found| found.map(ItemStage::from)).transpose()
     }
 
     /// The member whose it is to do.
@@ -179,7 +170,13 @@ impl Item {
     }
 }
 
-/// A stage as an item names it.
+impl From<Stored<rows::Stage>> for ItemStage {
+    fn from(Stored { row, .. }: Stored<rows::Stage>) -> Self {
+        Self { id: row.id, key: row.key, name: row.name, is_terminal: row.is_terminal }
+    }
+}
+
+/// A stage as an item or a task names it.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct ItemStage {
     /// Its id.
@@ -192,7 +189,7 @@ pub(crate) struct ItemStage {
     is_terminal: bool,
 }
 
-fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Loaders>> {
+pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Loaders>> {
     ctx.data()
 }
 

@@ -182,11 +182,11 @@ pub(crate) struct RecordActivityInput {
 }
 
 /// JSON as JSON and not as its text: what commands take.
-fn json<S: Serializer>(json: &Option<JsonText>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn json<S: Serializer>(json: &Option<JsonText>, serializer: S) -> Result<S::Ok, S::Error> {
     value(json.as_ref()).map_err(serde::ser::Error::custom)?.serialize(serializer)
 }
 
-fn patched_json<S: Serializer>(json: &MaybeUndefined<JsonText>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn patched_json<S: Serializer>(json: &MaybeUndefined<JsonText>, serializer: S) -> Result<S::Ok, S::Error> {
     value(json.value()).map_err(serde::ser::Error::custom)?.serialize(serializer)
 }
 

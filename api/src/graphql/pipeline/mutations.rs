@@ -19,11 +19,11 @@ use serde_json::json;
 #[derive(Default)]
 pub(crate) struct PipelineMutation;
 
-fn existing<T: TypedId>(id: NodeId<T>) -> Target {
+pub(super) fn existing<T: TypedId>(id: NodeId<T>) -> Target {
     Target::Existing(id.uuid())
 }
 
-fn new<T: TypedId>() -> Target {
+pub(super) fn new<T: TypedId>() -> Target {
     Target::New(clock::new_id::<T>().into())
 }
 

@@ -221,9 +221,9 @@ async fn pipeline(ctx: &Context<'_>, id: PipelineId) -> Result<Pipeline> {
     Ok(found)
 }
 
-/// That there is a pipeline, or NOT_FOUND: ids in filters are no exception.
-async fn exists(scope: &mut Scope, id: PipelineId) -> Result<(), ApiError> {
-    one(scope, id, None).await.map(drop)
+/// The pipeline, or NOT_FOUND: ids in filters are no exception.
+pub(super) async fn exists(scope: &mut Scope, id: PipelineId) -> Result<Pipeline, ApiError> {
+    one(scope, id, None).await
 }
 
 async fn one(scope: &mut Scope, id: PipelineId, owner: Option<UserId>) -> Result<Pipeline, ApiError> {
@@ -238,15 +238,15 @@ fn no_item(id: ItemId) -> ApiError {
 }
 
 /// What is deleted is shown to those who may read the audit trail (`spec/conventions.md`).
-fn shows_deleted(viewer: &Viewer, asked: bool) -> Result<(), ApiError> {
+pub(super) fn shows_deleted(viewer: &Viewer, asked: bool) -> Result<(), ApiError> {
     if asked { viewer.all(AUDIT_READ) } else { Ok(()) }
 }
 
 /// Figures over all items are for those who may read all of them.
-fn all_items(viewer: &Viewer) -> Result<(), ApiError> {
+pub(super) fn all_items(viewer: &Viewer) -> Result<(), ApiError> {
     viewer.all(PIPELINE_ITEMS_READ)
 }
 
-fn counted(ctx: &Context<'_>) -> bool {
+pub(super) fn counted(ctx: &Context<'_>) -> bool {
     ctx.look_ahead().field("totalCount").exists()
 }

@@ -177,8 +177,9 @@ fn reordering_names_every_stage_exactly_once() {
 #[test]
 fn a_stage_goes_only_when_no_item_refers_to_it() {
     let events = given(sales()).when(alice(Pm), RemoveStage { stage_id: OFFER }).events();
-    assert_eq!(Pipeline::claims(&events[0], ID), [ClaimChange::require_none(ClaimName::clear("stage", OFFER))]);
-    assert_eq!(Pipeline::claim_refused("stage"), Some(PipelineError::StageInUse));
+    let nobody = ["stage", "task_stage"].map(|kind| ClaimChange::require_none(ClaimName::clear(kind, OFFER)));
+    assert_eq!(Pipeline::claims(&events[0], ID), nobody);
+    assert!(["stage", "task_stage"].map(Pipeline::claim_refused).iter().all(|error| *error == Some(PipelineError::StageInUse)));
     let after: Vec<_> = sales().into_iter().chain(events).collect();
     given(after).when(alice(Pm), RemoveStage { stage_id: OFFER }).then_refused(PipelineError::StageNotFound);
 }

@@ -3,6 +3,7 @@
 mod definition;
 mod item;
 mod laws;
+mod task;
 
 use super::*;
 use crate::roles::BuiltInRole;
