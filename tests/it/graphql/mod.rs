@@ -1,6 +1,7 @@
 //! GraphQL as its clients meet it: over HTTP, with tokens, by people in workspaces.
 
 mod bad_input;
+mod catalogue;
 mod imported;
 mod loss;
 mod matrix;
@@ -241,13 +242,13 @@ impl Acme {
     }
 
     /// Something of each kind, made by somebody who may.
-    async fn things_of(&self, person: &Person) -> schema::Ids {
+    async fn things_of(&self, person: &Person) -> catalogue::Ids {
         let (board, elsewhere) = (self.board_by(person).await, self.board_by(person).await);
         let item = item_by(person, &board, &format!("{} item", self.mark)).await;
         // Where the other one goes to.
         let beside = item_by(person, &board, &format!("{} item", self.mark)).await;
         person.client.run("moveItem", &format!("itemId: \"{beside}\", input: {{ toStageId: \"{}\" }}", board.stages[1]), "id").await;
-        let ids = schema::Ids {
+        let ids = catalogue::Ids {
             pipeline: board.id,
             item,
             beside,
@@ -256,6 +257,7 @@ impl Acme {
             user: self.member(BuiltInRole::Operator).await.id.0,
             session: session(&self.app, person.id).await.0,
             workspace: self.id.0,
+            slug: self.slug.clone(),
             others: Default::default(),
         };
         self.with_others(person, ids).await
@@ -263,8 +265,8 @@ impl Acme {
 
     /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts, and
     /// something new where another of the same would be one too many.
-    async fn with_others(&self, person: &Person, mut ids: schema::Ids) -> schema::Ids {
-        ids.others.insert("role".to_owned(), self.role().await);
+    async fn with_others(&self, person: &Person, mut ids: catalogue::Ids) -> catalogue::Ids {
+        ids.others.insert("role".to_owned(), self.role_by(person).await);
         let schema = schema::Schema::read();
         for (kind, root) in schema.makers() {
             let unique = format!("{}_{}", self.mark, &clock::new_uuid().simple().to_string()[..12]);
@@ -279,14 +281,15 @@ impl Acme {
         ids
     }
 
-    /// A role of the workspace's own: the one there is, since there cannot be many.
-    async fn role(&self) -> Uuid {
-        let roles = self.owner.client.get("{ roles { id isSystem } }", json!({})).await;
-        match roles["roles"].as_array().unwrap().iter().find(|role| role["isSystem"] == false) {
+    /// A role of the workspace's own that somebody made: the one they have made, since there cannot be many.
+    async fn role_by(&self, person: &Person) -> Uuid {
+        let name = format!("{} role {}", self.mark, &person.id.0.simple().to_string()[20..]);
+        let roles = person.client.get("{ roles { id name } }", json!({})).await;
+        match roles["roles"].as_array().unwrap().iter().find(|role| role["name"] == *name) {
             Some(role) => uuid(&role["id"]),
             None => {
-                let input = format!("input: {{ name: \"{} role\", permissions: [\"posts.read\"] }}", self.mark);
-                uuid(&self.owner.client.run("createRole", &input, "id").await["entity"]["id"])
+                let input = format!("input: {{ name: \"{name}\", description: \"{name}\", permissions: [\"posts.read\"] }}");
+                uuid(&person.client.run("createRole", &input, "id").await["entity"]["id"])
             }
         }
     }

@@ -15,6 +15,7 @@ async fn everything_is_found_by_its_id_alone() {
         ("Session", acme.owner.session.0),
         ("Workspace", acme.id.0),
         ("Member", membership),
+        ("Role", acme.role_by(&acme.owner).await),
         ("Pipeline", board.id),
         ("PipelineItem", item),
     ];

@@ -4,6 +4,9 @@
 use super::*;
 use crate::harness::eventually;
 use api::operations::set_administrator;
+use api::system::OPERATORS;
+use domain::identity::{User, UserCommand};
+use domain::roles::PlatformRole;
 
 const STATUS: &str =
     "{ projectionStatus { logs events projected readModels { name version storedVersion lagEvents parked rebuild { events } }
@@ -13,9 +16,15 @@ const STATUS: &str =
 /// Somebody who administers the platform, and is a member of no workspace but their own.
 pub(super) async fn administrator(world: &World) -> Person {
     let root = person(&world.app, &world.http(), "root").await;
-    let email = format!("root-{}@people.example", &root.id.0.simple().to_string()[20..]);
-    set_administrator(&world.app, &Email::try_from(email).unwrap(), true).await.unwrap();
+    make_administrator(world, &root).await;
     root
+}
+
+/// Lets somebody administer the platform.
+pub(super) async fn make_administrator(world: &World, person: &Person) {
+    let request = Origin::new().system(&OPERATORS, PLATFORM, None);
+    let grant = UserCommand::GrantPlatformRole { role: PlatformRole::SystemAdmin };
+    world.app.commands.execute::<User>(&request, Target::Existing(person.id.0), grant).await.unwrap();
 }
 
 /// An answer to `retryProjection` or `skipProjectionEvent`.

@@ -1,10 +1,9 @@
-//! The schema as the program publishes it, and how tests fill in its arguments: a field, argument or input that
-//! nobody here knows a value for fails the tests that go through all fields.
+//! The schema as the program publishes it, and documents that ask for its fields, filled in as the catalogue says: a
+//! field, argument or input that it knows no value for fails the tests that go through all fields.
 
+use super::catalogue::{Ids, UNDOES, filler, something};
 use async_graphql_parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition};
-use domain::roles::{PIPELINE_ITEMS_READ, PIPELINES_READ, Permission, ROLES_READ};
-use std::collections::{BTreeMap, HashMap};
-use uuid::Uuid;
+use std::collections::HashMap;
 
 /// The published schema.
 pub(super) struct Schema {
@@ -19,163 +18,6 @@ pub(super) struct Root {
     pub(super) arguments: Vec<InputValueDefinition>,
     pub(super) answer: Type,
 }
-
-/// What ids stand for: one of each kind.
-#[derive(Clone, Debug)]
-pub(super) struct Ids {
-    pub(super) pipeline: Uuid,
-    pub(super) stages: Vec<Uuid>,
-    /// Another pipeline and its first stage.
-    pub(super) elsewhere: (Uuid, Uuid),
-    pub(super) item: Uuid,
-    pub(super) beside: Uuid,
-    pub(super) user: Uuid,
-    pub(super) session: Uuid,
-    pub(super) workspace: Uuid,
-    /// One of each kind beside these, by its name in the schema: `company`, which `createCompany` made.
-    pub(super) others: BTreeMap<String, Uuid>,
-}
-
-impl Ids {
-    /// The value, in GraphQL, of the id that stands at this path of a field's arguments.
-    fn at(&self, field: &str, path: &str) -> String {
-        let name = path.rsplit('.').next().unwrap_or(path);
-        let id = match (field, name) {
-            // Where nothing stands that would be in the way.
-            ("transferItem" | "removeStage" | "deletePipeline" | "restorePipeline", "pipelineId") => self.elsewhere.0,
-            ("transferItem" | "removeStage", "stageId") => self.elsewhere.1,
-            ("pipeline" | "pipelineBoard" | "pipelineMetrics", "id") | (_, "pipelineId") => self.pipeline,
-            ("pipelineItem" | "node", "id") | (_, "itemId") => self.item,
-            ("workspace", "id") | (_, "workspaceId") => self.workspace,
-            // To where it does not stand yet.
-            (_, "stageId" | "toStageId") if field == "moveItem" => self.stages[1],
-            (_, "stageId" | "toStageId") => self.stages[0],
-            (_, "stageIds") => {
-                return format!("[{}]", self.stages.iter().rev().map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(", "));
-            }
-            ("moveItem", "before" | "after") => self.beside,
-            (_, "userId" | "assignedTo" | "assigneeId") => self.user,
-            (_, "sessionId") => self.session,
-            _ => {
-                let name = if name == "templateId" { "taskTemplateId" } else { name };
-                let kind = if name == "id" { field } else { name.strip_suffix("Id").unwrap_or(name) };
-                let unknown = || panic!("{field}({path}) is an id that this test knows nothing of: say in `Ids::at` what it names");
-                *self.others.get(kind).unwrap_or_else(unknown)
-            }
-        };
-        format!("\"{id}\"")
-    }
-}
-
-/// A value, in GraphQL, for an argument that is no id and must be given.
-fn filler(schema: &Schema, field: &str, path: &str, kind: &Type) -> String {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    let said = match (field, name) {
-        ("hasPermission", "name") => "\"pipelines.update\"",
-        ("registerCustomPermission" | "retireCustomPermission", "name") => "\"custom.something\"",
-        (_, "permission") => "\"posts.read\"",
-        (_, "grants" | "denies") => "[]",
-        (_, "confirmSlug") => "\"some-thing\"",
-        (_, "name") => "\"Something\"",
-        (_, "title" | "label" | "category" | "titlePattern" | "reason" | "note") => "\"Something\"",
-        ("pipelineMetrics", "from" | "to") => "\"2026-06-01\"",
-        (_, "key") => "\"something\"",
-        ("changeSlug", "slug") => "\"some-other-thing\"",
-        (_, "slug") => "\"some-thing\"",
-        (_, "tag") => "\"some\"",
-        (_, "role") => "\"viewer\"",
-        (_, "readModel") => "\"pipeline_items\"",
-        (_, "workspace") => "\"some-thing\"",
-        (_, "position") => "\"1\"",
-        (_, "type") => "SALES",
-        (_, "currentPassword") => "\"correct horse battery 9A!\"",
-        (_, "newPassword" | "passwordConfirm") => "\"a better horse 9A!\"",
-        (_, "timezone") => "\"Europe/Paris\"",
-        (_, "currency") => "\"EUR\"",
-        (_, "color") => "\"#aabbcc\"",
-        (_, "phone") => "\"+31 20 123 4567\"",
-        (_, "imageUrl" | "website" | "url") => "\"https://something.example\"",
-        (_, "email") => "\"something@people.example\"",
-        (_, "defaultRoleKey") => "\"viewer\"",
-        (_, "lifecycle") => "\"something\"",
-        // Any text will do for what is free text, and any value of an enum.
-        _ => match (base(kind), schema.types.get(base(kind)).map(|kind| &kind.kind)) {
-            ("String", _) => "\"Something\"",
-            ("JSON", _) => "{ about: \"Something\" }",
-            ("Boolean", _) => "true",
-            ("Int", _) => "1",
-            ("Date", _) => "\"2026-06-01\"",
-            ("DateTime", _) => "\"2026-06-01T12:00:00Z\"",
-            (_, Some(TypeKind::Enum(of))) => of.values[0].node.value.node.as_str(),
-            _ => panic!("{field}({path}) must be given and this test knows no value: say one in `filler`"),
-        },
-    };
-    if matches!(kind.base, BaseType::List(_)) { format!("[{said}]") } else { said.to_owned() }
-}
-
-/// A field that is asked for together with an input that has to say something.
-fn something(field: &str) -> Option<&'static str> {
-    Some(match field {
-        "updateItem" | "updateTask" => "title: \"Something else\"",
-        "updatePipeline" | "updateStage" => "name: \"Something else\"",
-        "updateTaskTemplate" => "label: \"Something else\"",
-        "updateProfile" => "firstName: \"Something\"",
-        "updateWorkspaceSettings" => "timezone: \"Europe/Paris\"",
-        _ => return None,
-    })
-}
-
-/// Commands whose door is not the mutation of their own name: another mutation, or a path of REST.
-pub(super) const DOORS: [(&str, &str); 4] = [
-    ("RegisterUser", "POST /api/v1/auth/register"),
-    ("RefreshSession", "POST /api/v1/auth/refresh"),
-    ("UpdateSettings", "updateWorkspaceSettings"),
-    ("RecordActivity", "recordItemActivity"),
-];
-
-/// What it takes to be answered a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reads {
-    /// A permission; in scope *own* it shows one's own.
-    Permission(Permission),
-    /// A permission in scope *any*.
-    All(Permission),
-    /// To be signed in: it shows what is one's own.
-    Itself,
-    /// To be a member.
-    Member,
-    /// What it takes to read the thing whose id is given.
-    Named,
-}
-
-/// Queries that take something else than what their entity says (`Entity::READ`), or that answer with no entity.
-pub(super) const READS: [(&str, Reads); 9] = [
-    ("node", Reads::Named),
-    ("hasPermission", Reads::Member),
-    ("myPermissions", Reads::Member),
-    ("permissions", Reads::Permission(ROLES_READ)),
-    ("roles", Reads::Permission(ROLES_READ)),
-    ("itemHistory", Reads::Permission(PIPELINE_ITEMS_READ)),
-    ("itemsByAssignee", Reads::Permission(PIPELINE_ITEMS_READ)),
-    ("timeInStage", Reads::All(PIPELINE_ITEMS_READ)),
-    ("pipelineBoard", Reads::Permission(PIPELINES_READ)),
-];
-
-/// What undoes what: before `restoreItem` is tried, `deleteItem` is done. By the verbs with which mutations begin.
-const UNDOES: [(&str, &str); 9] = [
-    ("restore", "delete"),
-    ("remove", "add"),
-    ("activate", "deactivate"),
-    ("unassign", "assign"),
-    ("revoke", "assign"),
-    ("revoke", "grant"),
-    ("reinstate", "suspend"),
-    ("reopen", "complete"),
-    ("reopen", "close"),
-];
-
-/// Mutations after which a member is none or a workspace is not what it was: each is tried in a workspace of its own.
-pub(super) const ENDS: [&str; 3] = ["leaveWorkspace", "deleteWorkspace", "restoreWorkspace"];
 
 impl Schema {
     pub(super) fn read() -> Self {
@@ -274,13 +116,14 @@ impl Schema {
 
     /// Asks whether a field answers at all, and with which ids: nothing below it takes more than it does itself.
     pub(super) fn glance(&self, root: &Root, trial: Option<&str>, ids: &dyn Fn(&str) -> Ids) -> String {
-        let of =
-            |name: &str| if self.fields(name).iter().any(|field| field.name.node == "id") { "{ __typename id }" } else { "{ __typename }" };
+        let has = |name: &str, field: &str| self.fields(name).iter().any(|known| known.name.node == field);
+        let of = |name: &str| if has(name, "id") { "{ __typename id }" } else { "{ __typename }" };
         let answer = base(&root.answer);
         let selection = match answer.strip_suffix("Connection") {
             Some(node) => format!("{{ nodes {} }}", of(node)),
             None if answer == "Node" => "{ __typename id }".to_owned(),
             None if answer.ends_with("Payload") => "{ entity { __typename } userErrors { code message } }".to_owned(),
+            None if has(answer, "userErrors") => "{ __typename userErrors { code message } }".to_owned(),
             None if self.is_object(&root.answer) => of(answer).to_owned(),
             None => String::new(),
         };
@@ -347,7 +190,7 @@ impl Schema {
                         [Some(inner.as_str()), said].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
                     )
                 }
-                None => filler(self, field, &path, &input.ty.node),
+                None => filler(self, field, &path, &input.ty.node, ids),
             };
             given.push(format!("{}: {value}", input.name.node));
         }

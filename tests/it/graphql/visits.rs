@@ -1,7 +1,8 @@
 //! Ways through the schema: from a query to every type behind it and every field of that type, as documents of the size
 //! that the API takes. And what of it an answer has shown.
 
-use super::schema::{Given, Ids, Root, Schema, base};
+use super::catalogue::Ids;
+use super::schema::{Given, Root, Schema, base};
 use async_graphql_parser::types::{FieldDefinition, TypeKind};
 use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};

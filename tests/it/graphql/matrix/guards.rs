@@ -12,7 +12,8 @@ pub(super) struct Guard {
     tries: &'static [Try],
 }
 
-/// Somebody in a role sends what only the rule stands against. `ME` is who sends it, `MEMBER` somebody else.
+/// Somebody in a role sends what only the rule stands against. `ME` is who sends it, `MEMBER` and `OWNER` are others;
+/// `MINE` is a role of the workspace's own that they have, and `BEYOND` one that grants more than administrators hold.
 struct Try {
     role: BuiltInRole,
     mutation: &'static str,
@@ -39,19 +40,36 @@ pub(super) const GUARDS: [Guard; 6] = [
     tried(
         "1",
         "Nobody hands out a role or a permission beyond what they hold.",
-        &[attempt(Admin, "assignRole", "userId: MEMBER, role: \"owner\"", "OWNER_NOT_ASSIGNABLE")],
+        &[
+            attempt(Admin, "assignRole", "userId: MEMBER, role: \"owner\"", "OWNER_NOT_ASSIGNABLE"),
+            attempt(Admin, "assignRole", "userId: MEMBER, role: BEYOND", "BEYOND_OWN_GRANTS"),
+            attempt(Admin, "createRole", "input: { name: \"x\", permissions: [\"workspace.delete\"] }", "BEYOND_OWN_GRANTS"),
+            attempt(Admin, "grantPermission", "roleId: BEYOND, permission: \"billing.manage\"", "BEYOND_OWN_GRANTS"),
+            attempt(Admin, "revokePermission", "roleId: BEYOND, permission: \"workspace.delete\"", "BEYOND_OWN_GRANTS"),
+            attempt(Admin, "setPermissionOverrides", "userId: MEMBER, grants: [\"workspace.delete\"], denies: []", "BEYOND_OWN_GRANTS"),
+            attempt(Admin, "setPermissionOverrides", "userId: MEMBER, grants: [], denies: [\"workspace.delete\"]", "BEYOND_OWN_GRANTS"),
+            attempt(Owner, "setPermissionOverrides", "userId: MEMBER, grants: [\"workspace.delete\"], denies: []", ""),
+        ],
     ),
     tried(
         "2",
         "A workspace always has an owner.",
-        &[attempt(Owner, "revokeOwnership", "userId: ME", "LAST_OWNER"), attempt(Owner, "leaveWorkspace", "", "LAST_OWNER")],
+        &[
+            attempt(Owner, "revokeOwnership", "userId: ME", "LAST_OWNER"),
+            attempt(Owner, "leaveWorkspace", "", "LAST_OWNER"),
+            attempt(Admin, "removeMember", "userId: OWNER", "LAST_OWNER"),
+            attempt(Admin, "suspendMember", "userId: OWNER", "LAST_OWNER"),
+        ],
     ),
     tried(
         "3",
-        "Nobody changes their own roles, except by leaving.",
+        "Nobody changes their own rights, except by leaving.",
         &[
             attempt(Admin, "assignRole", "userId: ME, role: \"pm\"", "OWN_ROLES"),
             attempt(Admin, "revokeRole", "userId: ME, role: \"admin\"", "OWN_ROLES"),
+            attempt(Admin, "setPermissionOverrides", "userId: ME, grants: [], denies: [\"posts.read\"]", "OWN_ROLES"),
+            attempt(Admin, "suspendMember", "userId: ME", "OWN_ROLES"),
+            attempt(Admin, "grantPermission", "roleId: MINE, permission: \"posts.update\"", "OWN_ROLE"),
             attempt(Member, "leaveWorkspace", "", ""),
         ],
     ),
@@ -83,10 +101,18 @@ async fn guard_rules_stand_against_those_who_hold_the_permission() {
     let world = World::new().await;
     let acme = Acme::new(&world, "acme").await;
     let member = acme.member(Member).await;
+    let role = async |name: &str, permission: &str| {
+        let input = format!("input: {{ name: \"{name}\", permissions: [\"{permission}\"] }}");
+        super::super::uuid(&acme.owner.client.run("createRole", &input, "id").await["entity"]["id"])
+    };
+    let (beyond, mine) = (role("beyond", "workspace.delete").await, role("mine", "posts.read").await);
     for attempt in GUARDS.iter().flat_map(|guard| guard.tries) {
         let person = if attempt.role == Owner { acme.owner.clone() } else { acme.member(attempt.role).await };
-        let id = |user: domain::UserId| format!("\"{user}\"");
-        let arguments = attempt.arguments.replace("MEMBER", &id(member.id)).replace("ME", &id(person.id));
+        if attempt.arguments.contains("MINE") {
+            acme.owner.client.run("assignRole", &format!("userId: \"{}\", role: \"{mine}\"", person.id), "id").await;
+        }
+        let named = [("MEMBER", member.id.0), ("OWNER", acme.owner.id.0), ("BEYOND", beyond), ("MINE", mine), ("ME", person.id.0)];
+        let arguments = named.iter().fold(attempt.arguments.to_owned(), |text, (name, id)| text.replace(name, &format!("\"{id}\"")));
         let before = super::super::heads(&world).await;
         let reply = person.client.mutate(attempt.mutation, &arguments, "id").await;
         assert_eq!(reply.code(), attempt.code, "{} {}({arguments}): {}", attempt.role, attempt.mutation, reply.text);

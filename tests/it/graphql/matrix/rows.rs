@@ -2,7 +2,8 @@
 //! the schema, needs from `Guarded::needs` over made-up commands and states. `fixtures/authorization.txt` is this,
 //! written down.
 
-use super::super::schema::{DOORS, READS, Reads, Schema};
+use super::super::catalogue::{ADMINISTERS, DOORS, NO_DOOR, READS, Reads};
+use super::super::schema::{Root, Schema};
 use super::guards::GUARDS;
 use super::sample::samples;
 use api::system;
@@ -12,6 +13,9 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use uuid::Uuid;
+
+/// Where what the code cannot say is said.
+pub(super) const CATALOGUE: &str = "tests/it/graphql/catalogue.rs";
 
 /// One of the ways to be allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +80,8 @@ impl Cell {
 pub(super) enum Door {
     Mutation(String),
     Rest(&'static str),
-    /// By these parts of the program only.
-    Program(Vec<&'static str>),
+    /// By these parts of the program only, and why or where to that needs saying.
+    Program(Vec<&'static str>, Option<String>),
 }
 
 /// A command, and what it needs.
@@ -144,10 +148,13 @@ impl Query {
     }
 }
 
+/// The column of those who administer the platform.
+pub(super) const SYSTEM_ADMIN: &str = "system_admin";
+
 /// The roles of the file's columns, each with what it grants.
 pub(super) fn columns() -> Vec<(&'static str, GrantSet)> {
     let roles = BuiltInRole::ALL.iter().map(|role| (role.key(), *role.grants()));
-    roles.chain([("system_admin", *PlatformRole::SystemAdmin.grants())]).collect()
+    roles.chain([(SYSTEM_ADMIN, *PlatformRole::SystemAdmin.grants())]).collect()
 }
 
 /// The ways to be allowed that needs name, and whether the record has owners.
@@ -260,23 +267,35 @@ fn door(
     field: Option<&str>,
 ) -> Result<(Door, Option<String>), String> {
     let senders: Vec<_> = system::ALL.iter().filter(|caller| caller.commands.contains(&command)).map(|caller| caller.name).collect();
+    let closed = NO_DOOR.iter().find(|(known, _)| *known == command).map(|(_, reason)| (*reason).to_owned());
     if ways == [Way::System] {
-        return Ok((Door::Program(senders), None));
+        let of_platform = ADMINISTERS.iter().find(|(.., sent)| *sent == Some(command)).map(|(mutation, ..)| format!("for {mutation}"));
+        return match closed {
+            Some(_) => Err(format!("{command} of {aggregate} is sent by the program alone: it needs no line in NO_DOOR of {CATALOGUE}")),
+            None => Ok((Door::Program(senders, of_platform), None)),
+        };
     }
     let said = DOORS.iter().find(|(known, _)| *known == command).map(|(_, door)| *door);
     let mutation = said.map_or_else(|| format!("{}{}", command[..1].to_lowercase(), &command[1..]), str::to_owned);
     let root = schema.mutations().into_iter().find(|root| root.name == mutation);
+    if closed.is_some() {
+        return match root {
+            Some(_) => Err(format!("{command} of {aggregate} has a door, the mutation {mutation}, and a line in NO_DOOR of {CATALOGUE}")),
+            None => Ok((Door::Program(senders, closed), None)),
+        };
+    }
     match (said, root, field) {
         (Some(door), ..) if door.contains(' ') => Ok((Door::Rest(door), None)),
         (_, Some(_), None) => Ok((Door::Mutation(mutation), None)),
         (_, Some(root), Some(field)) => match schema.path_of(&root, field) {
             Some(path) => Ok((Door::Mutation(mutation), Some(path))),
-            None if ways.contains(&Way::System) => Ok((Door::Program(senders), None)),
+            None if ways.contains(&Way::System) => Ok((Door::Program(senders, None), None)),
             None => Err(format!("{command} of {aggregate} needs {ways:?} with {field}, which {mutation} does not take")),
         },
         (_, None, _) => Err(format!(
             "{command} of {aggregate} has no public door: there is no mutation {mutation}. Give it one; or, if it goes by another name, say \
-             which in DOORS of tests/it/graphql/schema.rs; or, if only the program sends it, let it need `Needs::System`"
+             which in DOORS of {CATALOGUE}; or, if it is to have none, say why in NO_DOOR; or, if only the program sends it, let it need \
+             `Needs::System`"
         )),
     }
 }
@@ -288,12 +307,27 @@ pub(super) fn rows() -> Result<Vec<Row>, String> {
     }
     let (schema, mut rows) = (Schema::read(), vec![]);
     for_each_aggregate!(each!(schema, rows;));
+    let of_platform = |(mutation, permission, _): &(&'static str, Permission, _)| Row {
+        aggregate: "platform",
+        command: mutation,
+        values: String::new(),
+        path: None,
+        ways: vec![Way::Permission(*permission)],
+        owned: false,
+        door: Door::Mutation((*mutation).to_owned()),
+    };
+    rows.extend(ADMINISTERS.iter().map(of_platform));
+    let commands: BTreeSet<&str> = rows.iter().map(|row| row.command).collect();
+    let listed = NO_DOOR.iter().map(|(command, _)| *command).chain(ADMINISTERS.iter().filter_map(|(.., sent)| *sent));
+    if let Some(gone) = listed.into_iter().find(|command| !commands.contains(command)) {
+        return Err(format!("{CATALOGUE} speaks of {gone}, which is no command"));
+    }
     let doors: BTreeSet<&str> =
         rows.iter().filter_map(|row| if let Door::Mutation(name) = &row.door { Some(name.as_str()) } else { None }).collect();
     match schema.mutations().into_iter().find(|root| !doors.contains(root.name.as_str())) {
         Some(root) => Err(format!(
-            "the mutation {} sends no command that the matrix knows: if its command has another name, say so in DOORS of \
-             tests/it/graphql/schema.rs",
+            "the mutation {} sends no command that the matrix knows: if its command has another name, say so in DOORS of {CATALOGUE}; if \
+             it is for administrators of the platform, in ADMINISTERS",
             root.name
         )),
         None => Ok(rows),
@@ -303,13 +337,14 @@ pub(super) fn rows() -> Result<Vec<Row>, String> {
 /// What each query takes: what its entity says, what the catalogue says, or, for `my…`, nothing but oneself.
 pub(super) fn queries() -> Result<Vec<Query>, String> {
     let (schema, entities) = (Schema::read(), api::graphql::reads());
-    let one = |root: super::super::schema::Root| {
+    let one = |root: Root| {
         let entity = schema.entity(&root);
         let said = READS.iter().find(|(name, _)| *name == root.name).map(|(_, reads)| *reads);
         let of_entity = || entities.iter().find(|(name, _)| *name == entity).map(|(_, read)| read.map_or(Reads::Itself, Reads::Permission));
-        let reads = said.or_else(|| root.name.starts_with("my").then_some(Reads::Itself)).or_else(of_entity).ok_or_else(|| {
-            format!("nobody says what it takes to read {} (a {entity}): say it in READS of tests/it/graphql/schema.rs", root.name)
-        })?;
+        let reads = said
+            .or_else(|| root.name.starts_with("my").then_some(Reads::Itself))
+            .or_else(of_entity)
+            .ok_or_else(|| format!("nobody says what it takes to read {} (a {entity}): say it in READS of {CATALOGUE}", root.name))?;
         Ok(Query { name: root.name, reads })
     };
     schema.queries().into_iter().map(one).collect()
@@ -325,7 +360,8 @@ pub(super) fn listing() -> Result<String, String> {
          # any: on every record. own: on one's own where the record has owners (whoever made it, is assigned to it and so on), and\n\
          # on every record where it has none. self: everybody, on themselves. token: whoever holds a valid one. -: FORBIDDEN.\n\
          # Who is no member of the workspace is told NOT_FOUND, and who is not signed in UNAUTHENTICATED, except through public doors.\n\
-         # sys: the parts of the program that are named, and nobody else.\n",
+         # sys: the parts of the program that are named, and nobody else.\n\
+         # system_admin: who administers the platform and is no member of the workspace; on the platform they hold system.*.\n",
         domain::roles::CATALOGUE_VERSION
     );
     let mut table = |first: &str, lines: Vec<[String; 4]>, cells: Vec<Vec<Cell>>| {
@@ -355,8 +391,9 @@ pub(super) fn listing() -> Result<String, String> {
             let door = match &row.door {
                 Door::Mutation(name) => name.clone(),
                 Door::Rest(door) => (*door).to_owned(),
-                Door::Program(senders) if senders.is_empty() => "no public door, and no part of the program sends it".to_owned(),
-                Door::Program(senders) => format!("no public door; sent by {}", senders.join(", ")),
+                Door::Program(senders, _) if senders.is_empty() => "no public door, and no part of the program sends it".to_owned(),
+                Door::Program(senders, None) => format!("no public door; sent by {}", senders.join(", ")),
+                Door::Program(senders, Some(why)) => format!("no public door; sent by {}, {why}", senders.join(", ")),
             };
             [format!("{}{values}", row.command), row.needs(), if row.owned { "owned" } else { "-" }.to_owned(), door]
         };
