@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::TenantId;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 /// Logs that are listed as behind, at the most.
@@ -123,16 +123,19 @@ pub struct Worker {
 /// # Errors
 /// The database.
 pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
-    let totals = totals(pool).await?;
+    // All of it as of one moment.
+    let mut snapshot = pool.begin().await?;
+    sqlx::query("set transaction isolation level repeatable read, read only").execute(&mut *snapshot).await?;
+    let totals = totals(&mut snapshot).await?;
     Ok(Status {
         logs: totals.logs,
         events: totals.events,
         projected: totals.projected,
         logs_behind: totals.behind,
-        read_models: models(pool, totals.lag).await?,
-        behind: behind(pool).await?,
-        parked: standing(pool, None, None, MOST_PARKED).await?,
-        workers: workers(pool).await?,
+        read_models: models(&mut snapshot, totals.lag).await?,
+        behind: behind(&mut snapshot).await?,
+        parked: standing(&mut *snapshot, None, None, MOST_PARKED).await?,
+        workers: workers(&mut snapshot).await?,
     })
 }
 
@@ -141,7 +144,9 @@ pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
 /// # Errors
 /// The database.
 pub async fn read_models(pool: &PgPool) -> Result<Vec<ReadModelStatus>, sqlx::Error> {
-    models(pool, totals(pool).await?.lag).await
+    let mut connection = pool.acquire().await?;
+    let lag = totals(&mut connection).await?.lag;
+    models(&mut connection, lag).await
 }
 
 struct Totals {
@@ -153,13 +158,13 @@ struct Totals {
     lag: i64,
 }
 
-async fn totals(pool: &PgPool) -> Result<Totals, sqlx::Error> {
+async fn totals(connection: &mut PgConnection) -> Result<Totals, sqlx::Error> {
     let (logs, events, projected, behind, lag) = sqlx::query_as(
         "select count(*), coalesce(sum(h.position), 0)::bigint, coalesce(sum(c.position), 0)::bigint,
                 count(*) filter (where h.position > coalesce(c.position, 0)), coalesce(max(h.position - coalesce(c.position, 0)), 0)
          from event_store.heads h left join read_models.checkpoints c on c.tenant_id = h.tenant_id",
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await?;
     Ok(Totals { logs, events, projected, behind, lag })
 }
@@ -169,8 +174,8 @@ const TROUBLES: &str = "select t.*, h.position as head from read_models.troubles
   left join read_models.checkpoints c on c.tenant_id = t.tenant_id
   where t.position = coalesce(c.position, 0) and h.position > t.position";
 
-async fn models(pool: &PgPool, lag: i64) -> Result<Vec<ReadModelStatus>, sqlx::Error> {
-    let troubles: i64 = sqlx::query_scalar(&format!("select count(*) from ({TROUBLES}) t")).fetch_one(pool).await?;
+async fn models(connection: &mut PgConnection, lag: i64) -> Result<Vec<ReadModelStatus>, sqlx::Error> {
+    let troubles: i64 = sqlx::query_scalar(&format!("select count(*) from ({TROUBLES}) t")).fetch_one(&mut *connection).await?;
     let sql = "select m.name, v.version, coalesce(p.parked, 0) as parked, coalesce(p.lag, 0) as lag, b.version as next, b.started_at,
              (select coalesce(sum(r.position), 0)::bigint from read_models.rebuilt r where b.read_model is not null and r.read_model = m.name) as events
          from unnest($1::text[]) as m (name)
@@ -182,7 +187,7 @@ async fn models(pool: &PgPool, lag: i64) -> Result<Vec<ReadModelStatus>, sqlx::E
          ) p on p.read_model = m.name
          order by m.name";
     let house = Models::house();
-    let rows = sqlx::query(sql).bind(house.names()).fetch_all(pool).await?;
+    let rows = sqlx::query(sql).bind(house.names()).fetch_all(&mut *connection).await?;
     let model = |row: &PgRow| {
         let name: String = row.try_get("name")?;
         let rebuild = match row.try_get::<Option<i32>, _>("next")? {
@@ -201,7 +206,7 @@ async fn models(pool: &PgPool, lag: i64) -> Result<Vec<ReadModelStatus>, sqlx::E
     rows.iter().map(model).collect()
 }
 
-async fn behind(pool: &PgPool) -> Result<Vec<LogLag>, sqlx::Error> {
+async fn behind(connection: &mut PgConnection) -> Result<Vec<LogLag>, sqlx::Error> {
     let rows: Vec<(Uuid, i64, i64, f64)> = sqlx::query_as(
         "select b.tenant_id, b.head, b.checkpoint, extract(epoch from clock_timestamp() - e.recorded_at)::float8
          from (
@@ -212,7 +217,7 @@ async fn behind(pool: &PgPool) -> Result<Vec<LogLag>, sqlx::Error> {
          order by b.head - b.checkpoint desc, b.tenant_id",
     )
     .bind(MOST_BEHIND)
-    .fetch_all(pool)
+    .fetch_all(&mut *connection)
     .await?;
     let lag = |(tenant, head, checkpoint, lag_seconds)| LogLag {
         workspace_id: NodeId(TenantId(tenant)),
@@ -226,7 +231,7 @@ async fn behind(pool: &PgPool) -> Result<Vec<LogLag>, sqlx::Error> {
 /// What stands still because of an error: read models of tenants, and tenants whose log cannot be read; of one read model
 /// and one tenant only, if they are named.
 pub(crate) async fn standing(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     read_model: Option<&str>,
     tenant: Option<TenantId>,
     most: i64,
@@ -239,7 +244,7 @@ pub(crate) async fn standing(
          from ({TROUBLES}) t where $2::uuid is null or t.tenant_id = $2
          order by since, tenant_id, read_model limit $3"
     );
-    let rows = sqlx::query(&sql).bind(read_model).bind(tenant.map(|tenant| tenant.0)).bind(most).fetch_all(pool).await?;
+    let rows = sqlx::query(&sql).bind(read_model).bind(tenant.map(|tenant| tenant.0)).bind(most).fetch_all(executor).await?;
     rows.iter().map(Parked::read).collect()
 }
 
@@ -258,14 +263,14 @@ impl Parked {
     }
 }
 
-async fn workers(pool: &PgPool) -> Result<Vec<Worker>, sqlx::Error> {
+async fn workers(connection: &mut PgConnection) -> Result<Vec<Worker>, sqlx::Error> {
     let rows = sqlx::query(
         "select w.id::text as id, w.process_id, w.version, w.since, w.expires_at, count(l.shard) as shards
          from read_models.workers w left join read_models.leases l on l.holder = w.id
          where w.expires_at > clock_timestamp()
          group by w.id order by w.since, w.id",
     )
-    .fetch_all(pool)
+    .fetch_all(&mut *connection)
     .await?;
     let worker = |row: &PgRow| {
         Ok(Worker {

@@ -59,7 +59,7 @@ impl Ids {
 /// A value, in GraphQL, for an argument that is no id and must be given.
 pub(super) fn filler(schema: &Schema, field: &str, path: &str, kind: &Type, ids: &dyn Fn(&str) -> Ids) -> String {
     let name = path.rsplit('.').next().unwrap_or(path);
-    let slug;
+    let (slug, around);
     let said = match (field, name) {
         ("hasPermission", "name") => "\"pipelines.update\"",
         ("registerCustomPermission" | "retireCustomPermission", "name") => "\"custom.something\"",
@@ -74,7 +74,12 @@ pub(super) fn filler(schema: &Schema, field: &str, path: &str, kind: &Type, ids:
         ("createRole", "name") => "\"A role of Something\"",
         (_, "name") => "\"Something\"",
         (_, "title" | "label" | "category" | "titlePattern" | "note") => "\"Something\"",
-        ("pipelineMetrics", "from" | "to") => "\"2026-06-01\"",
+        // Around what has just been done.
+        ("pipelineMetrics", "from" | "to") => {
+            let days = chrono::TimeDelta::days(if name == "from" { -2 } else { 2 });
+            around = (crate::harness::now() + days).format("\"%Y-%m-%d\"").to_string();
+            &around
+        }
         (_, "key") => "\"something\"",
         ("changeSlug", "slug") => "\"some-other-thing\"",
         (_, "slug") => "\"some-thing\"",
@@ -121,6 +126,9 @@ pub(super) fn something(field: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// Arguments that say nothing without another.
+pub(super) const COMPANIONS: [(&str, &str); 1] = [("stageId", "pipelineId")];
 
 /// Commands whose door is not the mutation of their own name: another mutation, or a path of REST.
 pub(super) const DOORS: [(&str, &str); 4] = [
@@ -184,6 +192,17 @@ pub(super) const UNDOES: [(&str, &str); 10] = [
     ("retire", "register"),
     ("reopen", "complete"),
     ("reopen", "close"),
+];
+
+/// What comes before what in a life of several states: before `approveTask` is tried, the task is submitted, and before
+/// that started.
+pub(super) const BEFORE: [(&str, &str); 6] = [
+    ("submitTaskForReview", "startTask"),
+    ("requestTaskChanges", "submitTaskForReview"),
+    ("approveTask", "submitTaskForReview"),
+    ("completeTask", "startTask"),
+    ("reopenTask", "completeTask"),
+    ("unblockTask", "blockTask"),
 ];
 
 /// Mutations after which a member is none or a workspace is not what it was: each is tried in a workspace of its own.

@@ -2,7 +2,7 @@
 //! code, the process lives and recovers, and a command that is sent again under its key has one effect.
 
 use super::*;
-use crate::harness::{MASTER, audited, serve};
+use crate::harness::{MASTER, audited, eventually, serve};
 use cluster::Cluster;
 use event_store::MasterKey;
 use futures::future::join_all;
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 const WRITERS: usize = 8;
 const EACH: usize = 25;
@@ -81,13 +82,19 @@ async fn commands_go_through_exactly_once_though_the_database_crashes_under_them
 
     let mut servers = vec![first];
     for crash_at in [WRITERS * EACH / 5, WRITERS * EACH / 2] {
-        while done.load(Ordering::SeqCst) < crash_at {
-            assert!(!writers.iter().any(|writer| writer.is_finished() && done.load(Ordering::SeqCst) < crash_at), "a writer ended early");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually("enough to be written", || async {
+            let enough = done.load(Ordering::SeqCst) >= crash_at;
+            assert!(enough || !writers.iter().all(JoinHandle::is_finished), "the writers ended early");
+            enough.then_some(())
+        })
+        .await;
         crash(&options).await;
-        // While it is away: an error with a code, and the process is there.
-        let reply = acme.owner.client.ask("{ pipelines { nodes { id } } }", json!({})).await;
+        // While it is away, which its last processes notice somewhat later: an error with a code, and the process is there.
+        let reply = eventually("the server to be gone", || async {
+            let reply = acme.owner.client.ask("{ pipelines { nodes { id } } }", json!({})).await;
+            (!reply.code().is_empty()).then_some(reply)
+        })
+        .await;
         assert!(AWAY.contains(&reply.code().as_str()), "{} {}", reply.status, reply.text);
         assert!([503, 200, PARTIAL].contains(&reply.status), "{} {}", reply.status, reply.text);
         assert_eq!(reqwest::get(format!("{url}/livez")).await.unwrap().status(), 200);

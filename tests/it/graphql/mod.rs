@@ -19,13 +19,14 @@ mod strangers;
 mod tokens;
 mod visits;
 
-use crate::harness::World;
+use crate::harness::{World, by_system, named};
 use api::accounts::{self, NewTeam, NewUser, Origin};
 use api::app::App;
 use api::clock;
 use api::system::{DEMO, SIGN_IN};
 use api::tokens::RefreshToken;
 use domain::identity::{LoginMethod, Session, SessionCommand};
+use domain::pipeline::{LlmCall, Task, TaskCommand};
 use domain::roles::BuiltInRole;
 use domain::workspace::{MemberSource, Plan};
 use domain::{Email, Name, PLATFORM, SessionId, Slug, TenantId, UserId, WorkspaceId};
@@ -260,7 +261,25 @@ impl Acme {
             slug: self.slug.clone(),
             others: Default::default(),
         };
-        self.with_others(person, ids).await
+        let ids = self.with_others(person, ids).await;
+        self.decide(ids.others["task"]).await;
+        ids
+    }
+
+    /// The program decides something about a task; nobody else may.
+    async fn decide(&self, task: Uuid) {
+        let word = |text: &str| named::<Name>(format!("{} {text}", self.mark));
+        let call = LlmCall {
+            provider: word("provider"),
+            model: word("model"),
+            prompt_hash: word("hash"),
+            tokens_in: 1,
+            tokens_out: 2,
+            latency_ms: 3,
+        };
+        let decision = json!({ "by": self.mark }).try_into().unwrap();
+        let record = TaskCommand::RecordTaskDecision { event_name: named("routed"), decision, llm_call: Some(call) };
+        self.app.commands.execute::<Task>(&by_system(TenantId::from(self.id)), Target::Existing(task), record).await.unwrap();
     }
 
     /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts, and

@@ -1,7 +1,7 @@
 //! The schema as the program publishes it, and documents that ask for its fields, filled in as the catalogue says: a
 //! field, argument or input that it knows no value for fails the tests that go through all fields.
 
-use super::catalogue::{Ids, UNDOES, filler, something};
+use super::catalogue::{BEFORE, COMPANIONS, Ids, UNDOES, filler, something};
 use async_graphql_parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition};
 use std::collections::HashMap;
 
@@ -98,14 +98,21 @@ impl Schema {
         inputs.iter().flat_map(below).collect()
     }
 
-    /// The mutation that makes one mean something by being done before it, on the same things.
-    pub(super) fn undone_by(&self, root: &Root) -> Option<Root> {
+    /// The mutations that make one mean something by being done before it, on the same things and in this order.
+    pub(super) fn before(&self, root: &Root) -> Vec<Root> {
         let known = self.mutations();
-        let other = |(verb, other): &(&str, &str)| {
-            let rest = root.name.strip_prefix(verb).filter(|rest| rest.starts_with(char::is_uppercase))?;
-            known.iter().find(|mutation| mutation.name == format!("{other}{rest}")).cloned()
+        let named = |name: &str| known.iter().find(|mutation| mutation.name == name).cloned();
+        let undone = |(verb, other): &(&str, &str), of: &Root| {
+            let rest = of.name.strip_prefix(verb).filter(|rest| rest.starts_with(char::is_uppercase))?;
+            named(&format!("{other}{rest}"))
         };
-        UNDOES.iter().find_map(other)
+        let before = |of: &Root| {
+            let said = BEFORE.iter().find(|(name, _)| *name == of.name).and_then(|(_, first)| named(first));
+            said.or_else(|| UNDOES.iter().find_map(|pair| undone(pair, of)))
+        };
+        let mut chain: Vec<Root> = std::iter::successors(before(root), before).collect();
+        chain.reverse();
+        chain
     }
 
     /// The name of the type of what a query answers with, without lists, pages and `?`.
@@ -168,7 +175,10 @@ impl Schema {
             let path = format!("{prefix}{}", input.name.node);
             let wanted = match which {
                 Given::Needed => false,
-                Given::And(trial) => trial == path || trial.starts_with(&format!("{path}.")),
+                Given::And(trial) => {
+                    let with = COMPANIONS.iter().find(|(name, _)| trial.ends_with(name)).map(|(name, with)| trial.replace(name, with));
+                    [Some(trial.to_owned()), with].iter().flatten().any(|trial| *trial == path || trial.starts_with(&format!("{path}.")))
+                }
                 Given::Texts => self.leaves(std::slice::from_ref(input)).iter().any(|(_, kind)| is_text(kind)),
             };
             if path == "first" {

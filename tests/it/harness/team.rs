@@ -16,6 +16,7 @@ pub(crate) static TESTS: SystemCaller = SystemCaller {
         "CreateWorkspace",
         "AddMember",
         "ChangePlan",
+        "RecordTaskDecision",
         "ProvisionUser",
         "ReserveWorkspace",
         "ConfirmWorkspace",

@@ -202,7 +202,7 @@ impl Trial<'_> {
 
     /// A record on which the command means something.
     async fn record(&self, company: &Company, root: &Root, ids: &Ids) {
-        if let Some(first) = self.schema.undone_by(root) {
+        for first in self.schema.before(root) {
             let reply = self.send(&company.acme.owner.client, &first, ids, None).await;
             assert!(
                 matches!(outcome(&first, &reply), Outcome::Done | Outcome::Refused),
@@ -262,7 +262,7 @@ impl Trial<'_> {
                 .push(format!("{} is never done: its samples in tests/it/graphql/catalogue.rs are refused for other reasons", row.command));
         } else if !self.written(&before).await.contains(&row.command.to_owned()) {
             self.found.push(format!(
-                "{} is not what {} sends: say its door in DOORS of tests/it/graphql/catalogue.rs, or what must be done before it in UNDOES",
+                "{} is not what {} sends: say its door in DOORS of tests/it/graphql/catalogue.rs, or what must be done before it in UNDOES or BEFORE",
                 row.command, root.name
             ));
         }
