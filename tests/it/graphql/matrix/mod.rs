@@ -12,7 +12,6 @@ use super::*;
 use domain::roles::{GrantSet, PlatformRole};
 use domain::{Decider, Principal, for_each_aggregate};
 use event_store::ExecuteError;
-use futures::future::join_all;
 use rows::{Cell, Door, Row, SYSTEM_ADMIN, columns};
 use std::collections::BTreeMap;
 
@@ -81,18 +80,19 @@ impl Company {
         let mut acme = Acme::new(world, &format!("c{}", &clock::new_uuid().simple().to_string()[..12])).await;
         // Not by its slug, which changes.
         acme.owner.client = acme.owner.client.in_workspace(acme.id);
-        let roles = columns().into_iter().filter(|(role, _)| *role != SYSTEM_ADMIN);
-        let holders = join_all(roles.map(async |(role, grants)| {
+        // One after the other: whatever changes who may do what has all that is decided beside it decided again.
+        let mut holders = vec![];
+        for (role, grants) in columns().into_iter().filter(|(role, _)| *role != SYSTEM_ADMIN) {
             let (person, own) = maker(world, &acme).await;
             become_(&acme, &person, role).await;
-            Holder { role, grants, person, own, home: None }
-        }));
+            holders.push(Holder { role, grants, person, own, home: None });
+        }
         let gone = async || {
             let (person, own) = maker(world, &acme).await;
             acme.owner.client.run("removeMember", &format!("userId: \"{}\"", person.id), "status").await;
             (person, own)
         };
-        let ((mut holders, stranger), (person, own)) = futures::join!(async { futures::join!(holders, gone()) }, gone());
+        let (stranger, (person, own)) = (gone().await, gone().await);
         make_administrator(world, &person).await;
         let workspace = WorkspaceId::personal(person.id).0;
         let home = Some(person.client.in_workspace(workspace));
