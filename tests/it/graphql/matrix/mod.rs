@@ -1,19 +1,19 @@
 //! The authorization matrix: every role × command × record, and every role × query, is tried through the public API
 //! and must come to what `fixtures/authorization.txt` says. A command that the file does not know fails here.
 
+mod company;
 mod guards;
 mod rows;
 mod sample;
 
 use super::catalogue::{ADMINISTERS, ENDS, GONE, Ids, Reads};
-use super::operations::make_administrator;
 use super::schema::{Root, Schema};
 use super::*;
-use domain::roles::{GrantSet, PlatformRole};
+use company::{Company, Holder, become_};
+use domain::roles::PlatformRole;
 use domain::{Decider, Principal, for_each_aggregate};
 use event_store::ExecuteError;
-use futures::future::join_all;
-use rows::{Cell, Door, Row, SYSTEM_ADMIN, columns};
+use rows::{Cell, Door, Row};
 use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/authorization.txt");
@@ -35,101 +35,6 @@ fn the_committed_matrix_is_what_the_code_says() {
         "fixtures/authorization.txt is not what the code says: run `make matrix`, and look at the change as at one of who may do what.\n\
          Not in the file: {unknown:#?}\nNo longer so: {gone:#?}"
     );
-}
-
-/// Somebody in a role of the matrix, and a set of things they made themselves, when they still could.
-struct Holder {
-    role: &'static str,
-    grants: GrantSet,
-    person: Person,
-    own: Ids,
-    /// Where they are at home who administer the platform and are no member.
-    home: Option<Client>,
-}
-
-impl Holder {
-    /// What they are told who may not.
-    fn refusal(&self) -> &'static str {
-        if self.home.is_some() { "NOT_FOUND" } else { "FORBIDDEN" }
-    }
-
-    /// Where they may do what they may.
-    fn at_home(&self) -> &Client {
-        self.home.as_ref().unwrap_or(&self.person.client)
-    }
-}
-
-/// A workspace with somebody in each role.
-struct Company {
-    acme: Acme,
-    holders: Vec<Holder>,
-    /// Was a member, made things, and is none any more.
-    stranger: (Person, Ids),
-}
-
-/// A user with the password of the fillers, and a session.
-async fn with_password(world: &World) -> Person {
-    let email = format!("{}@people.example", clock::new_uuid().simple());
-    let registered = world.register(&email).await;
-    let id: UserId = registered["user"]["id"].as_str().unwrap().parse().unwrap();
-    let session = session(&world.app, id).await;
-    Person { id, session, client: Client::new(&world.http(), Some(world.app.tokens.issue(id, Some(session), None, clock::now()))) }
-}
-
-impl Company {
-    async fn new(world: &World) -> Self {
-        let mut acme = Acme::new(world, &format!("c{}", &clock::new_uuid().simple().to_string()[..12])).await;
-        // Not by its slug, which changes.
-        acme.owner.client = acme.owner.client.in_workspace(acme.id);
-        let roles = columns().into_iter().filter(|(role, _)| *role != SYSTEM_ADMIN);
-        let holders = join_all(roles.map(async |(role, grants)| {
-            let (person, own) = maker(world, &acme).await;
-            become_(&acme, &person, role).await;
-            Holder { role, grants, person, own, home: None }
-        }));
-        let gone = async || {
-            let (person, own) = maker(world, &acme).await;
-            acme.owner.client.run("removeMember", &format!("userId: \"{}\"", person.id), "status").await;
-            (person, own)
-        };
-        let ((mut holders, stranger), (person, own)) = futures::join!(async { futures::join!(holders, gone()) }, gone());
-        make_administrator(world, &person).await;
-        let workspace = WorkspaceId::personal(person.id).0;
-        let home = Some(person.client.in_workspace(workspace));
-        holders.push(Holder {
-            role: SYSTEM_ADMIN,
-            grants: *PlatformRole::SystemAdmin.grants(),
-            person,
-            own: Ids { workspace, ..own },
-            home,
-        });
-        Self { acme, holders, stranger }
-    }
-}
-
-/// A new administrator, and things they made.
-async fn maker(world: &World, acme: &Acme) -> (Person, Ids) {
-    let mut person = with_password(world).await;
-    let (origin, owner) = (Origin::new(), Some(acme.owner.id));
-    accounts::add_member(&acme.app, &DEMO, &origin, owner, acme.id, person.id, vec![BuiltInRole::Admin], MemberSource::Provisioned)
-        .await
-        .unwrap();
-    person.client = person.client.in_workspace(acme.id);
-    let own = acme.things_of(&person).await;
-    (person, own)
-}
-
-/// An administrator comes to have another role, and this alone.
-async fn become_(acme: &Acme, person: &Person, role: &str) {
-    let user = format!("userId: \"{}\"", person.id);
-    match role {
-        "admin" => {}
-        "owner" => drop(acme.owner.client.run("grantOwnership", &user, "id").await),
-        _ => {
-            acme.owner.client.run("assignRole", &format!("{user}, role: \"{role}\""), "id").await;
-            acme.owner.client.run("revokeRole", &format!("{user}, role: \"admin\""), "id").await;
-        }
-    }
 }
 
 /// What came of one attempt.
