@@ -234,11 +234,12 @@ async fn a_retry_after_the_mend_catches_up_at_once() {
     let mut admin = world.database.admin().await;
     admin.execute("alter table read_models.pipeline_items add constraint no_ducks check (title <> 'Duck')").await.unwrap();
     acme.owner.client.mutate("createItem", &format!("input: {{ pipelineId: \"{}\", title: \"Duck\" }}", board.id), "id").await;
-    let projecting = world.projecting().await;
     settled(&world, &acme, &["pipeline_items"]).await;
+    projecting.stop().await;
     admin.execute("alter table read_models.pipeline_items drop constraint no_ducks").await.unwrap();
     // By itself it would be tried an hour from now.
     admin.execute("update read_models.parked set retry_at = clock_timestamp() + interval '1 hour'").await.unwrap();
+    let projecting = world.projecting().await;
     let root = administrator(&world).await;
     let reply = control(&root.client, "retryProjection", "readModel: \"pipeline_items\", reason: \"mended\"").await;
     assert_eq!((&reply.payload()["caughtUp"], reply.user_errors()), (&json!(1), vec![]), "{}", reply.text);
