@@ -11,7 +11,7 @@ WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench fmt lint check sdl prepare deny ci clean-data postgres
+.PHONY: help run test bench fmt lint check sdl matrix prepare deny ci clean-data postgres
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -25,9 +25,11 @@ run: ## install what is missing, build, and serve with the demo until Ctrl-C
 # nextest runs each test in a process of its own, and side by side; plain cargo does without it.
 test: postgres ## run every test; nothing needs to be set up before
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		$(WITH_POSTGRES) $(CARGO) nextest run --workspace; \
+		$(WITH_POSTGRES) $(CARGO) nextest run --workspace && \
+		ANNALS_TEST_APPEND=locking $(WITH_POSTGRES) $(CARGO) nextest run -p api --test it log::; \
 	else \
-		$(WITH_POSTGRES) $(CARGO) test --workspace --lib --bins --tests; \
+		$(WITH_POSTGRES) $(CARGO) test --workspace --lib --bins --tests && \
+		ANNALS_TEST_APPEND=locking $(WITH_POSTGRES) $(CARGO) test -p api --test it log::; \
 	fi
 	@$(CARGO) test -q --workspace --doc
 
@@ -50,6 +52,10 @@ sdl: ## regenerate fixtures/schema.graphql
 	@mkdir -p target
 	@$(CARGO) run -q -p api -- schema > target/schema.graphql
 	@mv target/schema.graphql fixtures/schema.graphql
+
+# The same features as `make test` builds with, so that nothing is built twice; needs no server.
+matrix: ## regenerate fixtures/authorization.txt: who may send and read what
+	@UPDATE_GOLDEN=1 $(CARGO) test -q --workspace --test it -- --exact graphql::matrix::the_committed_matrix_is_what_the_code_says
 
 prepare: ## regenerate .sqlx after a query or a migration changed
 	@sh scripts/prepare.sh

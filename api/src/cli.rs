@@ -1,18 +1,18 @@
 //! The command line. Standard output is for results (a token, a schema, a report); everything else is the log's.
 //! Invariant: whatever a command started has ended when it returns, also after Ctrl-C.
 
-use crate::accounts::{user_by_email, workspace_by_slug_or_id};
+use crate::accounts::{Standing, set_standing, user_by_email, workspace_by_slug_or_id};
 use crate::app::App;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Switch};
 use crate::database::{self, Database};
 use crate::import::ImportArgs;
+use crate::notifications::Notifications;
 use crate::serve::{Options, Running};
-use crate::{first_run, logging, metrics};
+use crate::{first_run, logging, metrics, operators};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use domain::{Email, Key, Slug, TenantId};
 use event_store::Reader;
-use projections::RebuildProgress;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -56,8 +56,19 @@ enum Command {
         #[command(subcommand)]
         format: Import,
     },
-    /// Makes read models anew from the log
-    Rebuild(Rebuild),
+    /// Makes read models anew from the log, beside the live ones; may be stopped, or killed, and started again
+    Rebuild(operators::Rebuild),
+    /// Says how logs, read models and workers stand, and what stands still
+    Status(operators::StatusArgs),
+    /// Has a read model that stands still tried at once
+    Retry(operators::Retry),
+    /// Lets a read model pass over the event before which it stands still, now and in every replay
+    Skip(operators::SkipArgs),
+    /// Makes a user an administrator of the platform
+    SystemAdmin(operators::Administrator),
+    /// Suspends a workspace, or ends its suspension
+    #[command(subcommand)]
+    Workspace(Standing),
     /// Prints an access token of a user, good for 15 minutes
     Token {
         /// The user's e-mail address
@@ -84,16 +95,6 @@ enum Import {
         #[arg(long, value_parser = email)]
         owner: Option<Email>,
     },
-}
-
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct Rebuild {
-    /// Which one
-    read_model: Option<String>,
-    /// All of them
-    #[arg(long)]
-    all: bool,
 }
 
 /// Runs the program as its command line says.
@@ -227,9 +228,17 @@ async fn execute(command: &Command, config: &Config, database: &Database, stop: 
 }
 
 async fn with_app(command: &Command, config: &Config, app: App, stop: &CancellationToken) -> anyhow::Result<()> {
-    let everything =
-        Options { listen: Some(config.listen), admin_listen: Some(config.admin_listen), projects: true, grace: config.shutdown_grace() };
-    match command {
+    let notifications = config.notifications == Switch::On;
+    let everything = Options {
+        listen: Some(config.listen),
+        admin_listen: Some(config.admin_listen),
+        projects: true,
+        notifications,
+        grace: config.shutdown_grace(),
+    };
+    // Those that serve bring their own.
+    let told = (notifications && matches!(command, Command::Demo | Command::Import { .. })).then(|| Notifications::start(&app));
+    let outcome = match command {
         Command::Serve { demo } => serve(app, everything, *demo, stop).await,
         Command::Api => serve(app, Options { projects: false, ..everything }, false, stop).await,
         Command::Worker => serve(app, Options { listen: None, ..everything }, false, stop).await,
@@ -240,11 +249,23 @@ async fn with_app(command: &Command, config: &Config, app: App, stop: &Cancellat
             let report = crate::import::xes(&app, arguments, stop).await?;
             print(&format!("{report}\n"))
         }
-        Command::Rebuild(which) => until(stop, rebuild(&app, which)).await,
+        Command::Rebuild(which) => until(stop, operators::rebuild(&app, which)).await,
+        Command::Status(how) => until(stop, operators::status(&app, how)).await,
+        Command::Retry(what) => until(stop, operators::retry(&app, what)).await,
+        Command::Skip(what) => until(stop, operators::skip(&app, what)).await,
+        Command::SystemAdmin(who) => until(stop, operators::administrator(&app, who)).await,
+        Command::Workspace(standing) => {
+            set_standing(&app, standing.clone()).await?;
+            print("Done.\n")
+        }
         Command::Token { email } => print(&format!("{}\n", token(&app, email).await?)),
         // Both have been done without an app.
         Command::Migrate | Command::Schema => Ok(()),
+    };
+    if let Some(told) = told {
+        told.stop().await;
     }
+    outcome
 }
 
 async fn serve(app: App, options: Options, demo: bool, stop: &CancellationToken) -> anyhow::Result<()> {
@@ -292,25 +313,10 @@ async fn token(app: &App, email: &Email) -> anyhow::Result<String> {
     Ok(app.tokens.issue(user, None, None, crate::clock::now()))
 }
 
-async fn rebuild(app: &App, which: &Rebuild) -> anyhow::Result<()> {
-    let names: Vec<String> = which.read_model.iter().cloned().collect();
-    let projector = crate::serve::projector(app).await?;
-    let mut told = Instant::now();
-    let mut progress = |now: &RebuildProgress| {
-        if told.elapsed() >= Duration::from_secs(1) {
-            told = Instant::now();
-            let left = now.left().map_or_else(String::new, |left| format!(", {} s left", left.as_secs()));
-            tracing::info!("{} of {} events, {:.0} a second{left}", now.events, now.of_events, now.rate());
-        }
-    };
-    projections::rebuild(&projector, &names, &mut progress).await?;
-    print(&format!("Made anew: {}.\n", if names.is_empty() { projections::names().join(", ") } else { names.join(", ") }))
-}
-
-/// Does something that can be left at any moment, until it is done or we are told to stop.
-async fn until(stop: &CancellationToken, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Does something that can be left at any moment, until it is done or we are told to stop; prints what it says.
+async fn until(stop: &CancellationToken, work: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
     tokio::select! {
-        outcome = work => outcome,
+        outcome = work => print(&outcome?),
         () = stop.cancelled() => bail!("stopped before it was done; run it again"),
     }
 }
@@ -324,7 +330,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-fn email(text: &str) -> Result<Email, String> {
+pub(crate) fn email(text: &str) -> Result<Email, String> {
     Email::try_from(text).map_err(|error| format!("{error}; such as owner@demo.example"))
 }
 
@@ -361,7 +367,9 @@ mod tests {
     #[test]
     fn help_names_every_command_and_every_setting_with_its_variable_and_default() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "token", "schema"] {
+        for command in
+            ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "status", "retry", "skip", "system-admin", "token", "schema"]
+        {
             assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not in:\n{help}");
         }
         for setting in config::settings() {
@@ -376,6 +384,15 @@ mod tests {
         assert!(parsed(&["rebuild"]).is_err());
         assert!(parsed(&["rebuild", "pipeline_items", "--all"]).is_err());
         assert!(parsed(&["rebuild", "--all"]).is_ok() && parsed(&["rebuild", "pipeline_items"]).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_skipped_or_retried_without_a_reason() {
+        let skip = ["skip", "pipeline_items", "--workspace", "acme", "--position", "7"];
+        assert!(parsed(&skip).unwrap_err().to_string().contains("--reason"));
+        assert!(parsed(&[&skip[..], &["--reason", "spoilt"]].concat()).is_ok());
+        assert!(parsed(&["retry", "pipeline_items"]).unwrap_err().to_string().contains("--reason"));
+        assert!(parsed(&["retry", "pipeline_items", "--reason", "mended"]).is_ok());
     }
 
     #[test]

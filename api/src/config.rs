@@ -72,6 +72,10 @@ pub struct Config {
     #[arg(long, env = "ANNALS_APPEND_WAITING_MIB", value_name = "1..=4095", default_value = "64", value_parser = Whole(1..=4095), global = true)]
     pub append_waiting_mib: u32,
 
+    /// Whether processes of one database wake each other by NOTIFY; off, they look for themselves, somewhat later
+    #[arg(long, env = "ANNALS_NOTIFICATIONS", value_name = "on|off", default_value = "on", value_enum, global = true)]
+    pub notifications: Switch,
+
     /// Seconds that requests under way have to end in when the program is told to stop
     #[arg(long, env = "ANNALS_SHUTDOWN_GRACE_SECONDS", value_name = "0..=3600", default_value = "30", value_parser = Whole(0..=3600), global = true)]
     shutdown_grace_seconds: u32,
@@ -94,6 +98,15 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line
     Json,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done
+    On,
+    /// It is not
+    Off,
 }
 
 /// Where a database is and how to sign in there. Shown without its password.

@@ -1,6 +1,7 @@
 //! Whether the process can do its work. Asked at most once a second, however many ask.
 
 use event_store::Pools;
+use projections::{ReadModelStatus, Standing};
 use sqlx::PgPool;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Report {
     pub reasons: Vec<String>,
     /// How far read models have come, if that could be asked.
     pub progress: Option<Progress>,
+    /// How each read model stands, if that could be asked.
+    pub read_models: Vec<ReadModelStatus>,
 }
 
 impl Report {
@@ -60,14 +63,14 @@ impl Report {
 #[derive(Clone, Debug)]
 pub struct Health {
     pools: Pools,
-    projects: bool,
+    projects: Option<Standing>,
     last: Arc<Mutex<Option<(Instant, Report)>>>,
 }
 
 impl Health {
-    /// The health of a process with these pools; one that `projects` answers for the projector's lag too.
+    /// The health of a process with these pools; one that `projects` answers for its projector and the lag too.
     #[must_use]
-    pub fn new(pools: &Pools, projects: bool) -> Self {
+    pub fn new(pools: &Pools, projects: Option<Standing>) -> Self {
         Self { pools: pools.clone(), projects, last: Arc::default() }
     }
 
@@ -110,7 +113,10 @@ impl Health {
         match timeout(PATIENCE, progress(&self.pools.worker)).await {
             Ok(Ok(progress)) => {
                 report.progress = Some(progress);
-                if self.projects && progress.lag > LAG {
+                if let Some(reason) = self.projects.as_ref().and_then(Standing::down) {
+                    report.reasons.push(reason);
+                }
+                if self.projects.is_some() && progress.lag > LAG {
                     report.reasons.push(format!("read models are {} s and {} events behind", progress.lag.as_secs(), progress.lag_events));
                 }
             }
@@ -119,6 +125,11 @@ impl Health {
                 report.reasons.push("the progress of read models could not be asked".to_owned());
             }
             Err(_) => report.reasons.push("the database is too slow".to_owned()),
+        }
+        match timeout(PATIENCE, projections::read_models(&self.pools.worker)).await {
+            Ok(Ok(read_models)) => report.read_models = read_models,
+            Ok(Err(error)) => tracing::warn!(%error, "asking how the read models stand"),
+            Err(_) => tracing::warn!("the database is too slow to tell how the read models stand"),
         }
         report
     }
@@ -164,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_without_its_database_is_not_ready_and_says_why_without_names() {
         let base = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
-        let health = Health::new(&Pools::new(&base, &MasterKey::new([7; 32]), PoolSizes::default()), true);
+        let health = Health::new(&Pools::new(&base, &MasterKey::new([7; 32]), PoolSizes::default()), None);
         let report = health.report().await;
         assert!(!report.is_ready());
         let text = report.text();

@@ -3,7 +3,9 @@
 
 use crate::health::Progress;
 use axum::http::Method;
+use event_store::AppendCounts;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use projections::ReadModelStatus;
 use sqlx::PgPool;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -45,7 +47,20 @@ fn describe() {
     counter!("security_incidents_total", "Attacks and what may be one, by kind.");
     gauge!("projection_lag_events", "Events of all tenants that the read models have not taken in.");
     gauge!("projection_lag_seconds", "Age of the oldest event that the read models have not taken in.");
+    gauge!("read_model_lag_events", "Events by which a read model is behind, in the log where it is furthest behind.");
+    gauge!("read_model_parked", "Logs in which a read model stands still because of an error.");
+    counter!("projection_control_total", "What operators did about read models that stood still, by what and which.");
     gauge!("projection_parked", "Read models of a tenant that stand still because of an error.");
+    counter!(
+        "append_commands_total",
+        "Commands the appender has answered, by path: swift (a batch as a whole) or locking (each for itself)."
+    );
+    counter!("append_missed_total", "Batches that were tried swiftly in vain and went on under locks.");
+    counter!("append_connections_lost_total", "Connections that append and were lost.");
+    gauge!("projection_leases", "Shards of the tenants that this process projects, of 64.");
+    counter!("projection_leases_lost_total", "Leases that another worker took over, or a newer program revoked.");
+    counter!("notifications_sent_total", "Wake-up calls sent to other processes.");
+    counter!("notifications_received_total", "Wake-up calls heard from other processes.");
     gauge!("pool_connections", "Open connections of a pool.");
     gauge!("pool_idle_connections", "Open connections of a pool that nobody uses.");
     gauge!("pool_max_connections", "Connections a pool may open.");
@@ -86,6 +101,31 @@ pub(crate) fn progress(progress: Progress) {
     gauge("projection_lag_events", progress.lag_events);
     gauge("projection_lag_seconds", i64::try_from(progress.lag.as_secs()).unwrap_or(i64::MAX));
     gauge("projection_parked", progress.parked);
+}
+
+/// What the appender has done.
+pub(crate) fn append(counts: AppendCounts) {
+    metrics::counter!("append_commands_total", "path" => "swift").absolute(counts.swift);
+    metrics::counter!("append_commands_total", "path" => "locking").absolute(counts.locking);
+    metrics::counter!("append_missed_total").absolute(counts.missed);
+    metrics::counter!("append_connections_lost_total").absolute(counts.lost);
+}
+
+/// How each read model stands.
+pub(crate) fn read_models(read_models: &[ReadModelStatus]) {
+    for model in read_models {
+        let set = |metric: &'static str, value: i64| {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, beyond which nobody counts")]
+            metrics::gauge!(metric, "read_model" => model.name.clone()).set(value as f64);
+        };
+        set("read_model_lag_events", model.lag_events);
+        set("read_model_parked", model.parked);
+    }
+}
+
+/// An operator did something about a read model, which exists: `retry` or `skip`.
+pub(crate) fn controlled(what: &'static str, read_model: &str) {
+    metrics::counter!("projection_control_total", "what" => what, "read_model" => read_model.to_owned()).increment(1);
 }
 
 /// How a pool stands.
@@ -143,6 +183,10 @@ mod tests {
         command("MoveItem", "committed", Duration::from_millis(20));
         error("STALE_READ");
         progress(Progress { lag_events: 7, lag: Duration::from_secs(61), parked: 2 });
+        append(AppendCounts { swift: 5, locking: 4, missed: 3, lost: 2 });
+        let model = ReadModelStatus { name: "users".into(), version: 1, stored_version: Some(1), lag_events: 9, parked: 3, rebuild: None };
+        read_models(&[model]);
+        controlled("retry", "users");
         let text = render();
         for line in [
             "http_request_seconds_bucket{method=\"OTHER\",route=\"none\",status=\"404\",le=\"0.005\"} 1",
@@ -152,6 +196,13 @@ mod tests {
             "projection_lag_events 7",
             "projection_lag_seconds 61",
             "projection_parked 2",
+            "append_commands_total{path=\"swift\"} 5",
+            "append_commands_total{path=\"locking\"} 4",
+            "append_missed_total 3",
+            "append_connections_lost_total 2",
+            "read_model_lag_events{read_model=\"users\"} 9",
+            "read_model_parked{read_model=\"users\"} 3",
+            "projection_control_total{what=\"retry\",read_model=\"users\"} 1",
             "annals_build_info{",
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::health::Health;
+use crate::notifications::Notifications;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -12,7 +13,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::FutureExt;
-use projections::{ProjectError, Projector, ProjectorConfig};
+use projections::{LeaseConfig, ProjectError, Projector, ProjectorConfig};
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -74,6 +75,8 @@ pub struct Options {
     pub admin_listen: Option<SocketAddr>,
     /// Whether it runs the projector.
     pub projects: bool,
+    /// Whether it tells the other processes of the database what it has done, and listens to them.
+    pub notifications: bool,
     /// How long requests under way have when it stops.
     pub grace: Duration,
 }
@@ -81,7 +84,8 @@ pub struct Options {
 impl Default for Options {
     /// Everything, for tests: the API on any free port, the projector, no admin listener.
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))), admin_listen: None, projects: true, grace: Duration::from_secs(30) }
+        let listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Self { listen, admin_listen: None, projects: true, notifications: true, grace: Duration::from_secs(30) }
     }
 }
 
@@ -100,6 +104,7 @@ pub struct Running {
     pub admin_address: Option<SocketAddr>,
     tasks: Vec<(&'static str, JoinHandle<()>)>,
     projector: Option<JoinHandle<()>>,
+    notifications: Option<Notifications>,
     listening: CancellationToken,
     projecting: CancellationToken,
     grace: Duration,
@@ -113,9 +118,10 @@ impl Running {
     pub async fn start(app: App, options: Options) -> Result<Self, ServeError> {
         let api = bind(options.listen, "listen", "ANNALS_LISTEN").await?;
         let admin = bind(options.admin_listen, "admin-listen", "ANNALS_ADMIN_LISTEN").await?;
-        let projector = if options.projects { Some(projector(&app).await?) } else { None };
+        let projector = if options.projects { Some(projector(&app).await?.with_leases(LeaseConfig::default())) } else { None };
+        let notifications = options.notifications.then(|| Notifications::start(&app));
 
-        let health = Health::new(&app.pools, options.projects);
+        let health = Health::new(&app.pools, projector.as_ref().map(Projector::standing));
         let (listening, projecting) = (CancellationToken::new(), CancellationToken::new());
         let (mut address, mut admin_address, mut tasks) = (None, None, Vec::new());
         if let Some((listener, at)) = api {
@@ -130,7 +136,7 @@ impl Running {
         }
         tasks.push(("upkeep", tokio::spawn(keep_up(listening.clone()))));
         let projector = projector.map(|projector| tokio::spawn(projector.run(projecting.clone())));
-        Ok(Self { app, address, admin_address, tasks, projector, listening, projecting, grace: options.grace })
+        Ok(Self { app, address, admin_address, tasks, projector, notifications, listening, projecting, grace: options.grace })
     }
 
     /// Returns the name of a part that ended though nobody told it to: the process is of no use then.
@@ -147,8 +153,8 @@ impl Running {
         futures::future::select_all(ends).await.0
     }
 
-    /// Ends in order: no new connections, the requests under way have their grace, then the projector, then the
-    /// pools.
+    /// Ends in order: no new connections, the requests under way have their grace, then the projector, which
+    /// leaves its leases to others, then the pools.
     pub async fn stop(mut self) {
         self.listening.cancel();
         let drained = Instant::now() + self.grace;
@@ -166,6 +172,9 @@ impl Running {
         {
             tracing::warn!("the projector was cut off; it goes on from its checkpoint at the next start");
             projector.abort();
+        }
+        if let Some(notifications) = self.notifications.take() {
+            notifications.stop().await;
         }
         let _ = timeout(PROJECTOR_PATIENCE, self.app.pools.close()).await;
         tracing::info!("stopped");
@@ -231,7 +240,7 @@ fn public(app: App, health: &Health) -> Router {
 
 /// What operators see.
 fn private(app: &App, health: &Health) -> Router {
-    let state = (app.pools.clone(), health.clone());
+    let state = (app.clone(), health.clone());
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(state);
     wrapped(metrics.merge(probes(health)))
 }
@@ -258,11 +267,14 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     (status, report.text())
 }
 
-async fn metrics(State((pools, health)): State<(event_store::Pools, Health)>) -> impl IntoResponse {
-    if let Some(progress) = health.report().await.progress {
+async fn metrics(State((app, health)): State<(App, Health)>) -> impl IntoResponse {
+    let report = health.report().await;
+    if let Some(progress) = report.progress {
         crate::metrics::progress(progress);
     }
-    for (name, pool) in [("api", &pools.api), ("loader", &pools.loader), ("worker", &pools.worker)] {
+    crate::metrics::read_models(&report.read_models);
+    crate::metrics::append(app.commands.append_counts());
+    for (name, pool) in [("api", &app.pools.api), ("loader", &app.pools.loader), ("worker", &app.pools.worker)] {
         crate::metrics::pool(name, pool);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], crate::metrics::render())

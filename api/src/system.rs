@@ -23,19 +23,28 @@ pub static RESERVATIONS: SystemCaller =
 /// Sets plans, until there are subscriptions.
 pub static PLANS: SystemCaller = SystemCaller { name: "plans", commands: &["ChangePlan"] };
 
+/// Suspends workspaces and ends suspensions, for who runs the platform.
+pub static SUSPENSIONS: SystemCaller = SystemCaller { name: "suspensions", commands: &["SuspendWorkspace", "ReinstateWorkspace"] };
+
 /// Makes users and members of the people an imported log names.
 pub static IMPORTER: SystemCaller = SystemCaller { name: "importer", commands: &["ProvisionUser", "AddMember"] };
 
 /// Makes the demo's people.
 pub static DEMO: SystemCaller = SystemCaller { name: "demo", commands: &["ProvisionUser", "AddMember"] };
 
+/// Whoever operates the machine, and the administrators of the platform where a workspace's log is concerned.
+pub static OPERATORS: SystemCaller =
+    SystemCaller { name: "operators", commands: &["SkipProjectionEvent", "GrantPlatformRole", "RevokePlatformRole"] };
+
 /// All of them.
-pub static ALL: [&SystemCaller; 8] = [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &IMPORTER, &DEMO];
+pub static ALL: [&SystemCaller; 10] =
+    [&REGISTRATION, &SIGN_IN, &TEAMS, &SLUGS, &RESERVATIONS, &PLANS, &SUSPENSIONS, &IMPORTER, &DEMO, &OPERATORS];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use domain::identity::{SessionCommand, UserCommand, WorkspaceEntryCommand};
+    use domain::operations::ProjectionControlCommand;
     use domain::workspace::{MembershipCommand, WorkspaceCommand};
     use std::collections::BTreeSet;
 
@@ -51,6 +60,7 @@ mod tests {
                 exists::<WorkspaceEntryCommand>,
                 exists::<MembershipCommand>,
                 exists::<WorkspaceCommand>,
+                exists::<ProjectionControlCommand>,
             ];
             assert!(exists.iter().any(|exists| exists(command)), "there is no command {command}");
         }

@@ -77,7 +77,7 @@ pub(crate) async fn found(commands: &Commands, n: usize) -> Result<Tenant> {
     for (number, user) in members.iter().enumerate() {
         let add = MembershipCommand::AddMember {
             user_id: *user,
-            roles: vec![if number == 0 { BuiltInRole::Admin } else { BuiltInRole::Operator }],
+            roles: vec![if number == 0 { BuiltInRole::Admin } else { BuiltInRole::Operator }.into()],
             source: if number == 0 { MemberSource::Creator } else { MemberSource::Provisioned },
             profile: MemberProfile { name: None, email: format!("member-{number}@workspace-{n}.example").try_into()? },
         };

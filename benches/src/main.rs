@@ -4,6 +4,7 @@
 mod annals;
 mod machine;
 mod measure;
+mod projector;
 mod report;
 mod stock;
 mod workload;
@@ -13,7 +14,7 @@ use crate::machine::{Cpu, Machine};
 use crate::measure::{Caller, Sample, Times, measure};
 use crate::report::{ANNALS, Cell, Report, STOCK, YARDSTICK};
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use event_store::{AppenderConfig, MasterKey};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
@@ -29,6 +30,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// How many clients the yardstick has, and how many connections postgres-es.
 const CLIENTS: usize = 64;
 const TENANTS: usize = 16;
+
+/// A part of what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Reading 200,000 events, the projector catching up on them, and a rebuild
+    Projector,
+}
 
 /// Measures commands per second against bare INSERTs and stock postgres-es.
 #[derive(Debug, Parser)]
@@ -51,6 +59,12 @@ struct Options {
     /// Over how many queues Annals spreads the tenants.
     #[arg(long, default_value_t = AppenderConfig::default().groups)]
     groups: usize,
+    /// Has Annals ask of each command what might be wrong with it, instead of trying batches as a whole first.
+    #[arg(long)]
+    locking: bool,
+    /// Measures this part and nothing else.
+    #[arg(long)]
+    only: Option<Only>,
     /// Leaves out postgres-es.
     #[arg(long)]
     no_stock: bool,
@@ -96,6 +110,20 @@ async fn run(options: &Options) -> Result<ExitCode> {
     admin.execute(format!("create database {name}").as_str()).await?;
     let database = server.clone().database(&name);
 
+    if options.only == Some(Only::Projector) {
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(Duration::from_secs(120) * (options.rounds + 1), projector::bench(options.rounds, &database)) => {
+                outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("the run did not end in time")))
+            }
+            interrupted = tokio::signal::ctrl_c() => Err(interrupted.map_or_else(Into::into, |()| anyhow::anyhow!("interrupted"))),
+        };
+        admin.execute(format!("drop database {name} with (force)").as_str()).await?;
+        admin.close().await?;
+        let figures = outcome?;
+        write_json(options, &figures)?;
+        print(&figures.markdown());
+        return Ok(if options.strict && !figures.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
     let cells = options.callers.len() as u32 * 2 + 1;
     // Far more than it takes: the run ends, whatever happens.
     let patience = (times.warm_up + times.counted + Duration::from_secs(10)) * cells * options.rounds + Duration::from_secs(120);
@@ -109,9 +137,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
     admin.close().await?;
 
     let report = outcome?;
-    let folder = options.json.parent().context("--json names no file")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    std::fs::write(&options.json, serde_json::to_string_pretty(&report)?).with_context(|| format!("writing {}", options.json.display()))?;
+    write_json(options, &report)?;
     print(&report.markdown());
     if !report.machine.durable {
         eprintln!("bench: fsync or synchronous_commit is off on this server; these figures say nothing of durable commands");
@@ -121,6 +147,12 @@ async fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_json(options: &Options, figures: &impl serde::Serialize) -> Result<()> {
+    let folder = options.json.parent().context("--json names no file")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    std::fs::write(&options.json, serde_json::to_string_pretty(figures)?).with_context(|| format!("writing {}", options.json.display()))
 }
 
 #[expect(clippy::print_stdout, reason = "the table is what the program is for")]
@@ -140,7 +172,7 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
     let machine = Machine::of(&mut admin).await?;
     let cpu = Cpu::of(&mut admin).await?;
 
-    let config = AppenderConfig { groups: options.groups, ..AppenderConfig::default() };
+    let config = AppenderConfig { groups: options.groups, swift: !options.locking, ..AppenderConfig::default() };
     let (commands, pools) = annals::commands(database, &master, config);
     let commands = Arc::new(commands);
     let mut tenants = Vec::with_capacity(TENANTS);

@@ -18,7 +18,7 @@ use event_store::Commands;
 use postgres_es::PostgresEventRepository;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Executor, PgPool};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +111,7 @@ impl Caller for Plain {
             principal: Principal::User(self.user),
             tenant: self.tenant.id,
             grants: *BuiltInRole::Operator.grants(),
+            custom: BTreeSet::new(),
             grants_position: 6,
             on_behalf_of: None,
             session: None,

@@ -3,6 +3,7 @@
 
 pub mod identity;
 pub mod kernel;
+pub mod operations;
 pub mod pipeline;
 pub mod registry;
 pub mod roles;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock};
+use uuid::Uuid;
 
 /// Calls a macro with the list of all aggregates.
 #[macro_export]
@@ -17,8 +18,10 @@ macro_rules! for_each_aggregate {
             $crate::identity::WorkspaceEntry,
             $crate::workspace::Workspace,
             $crate::workspace::Membership,
+            $crate::workspace::Role,
             $crate::pipeline::Pipeline,
             $crate::pipeline::PipelineItem,
+            $crate::operations::ProjectionControl,
             $crate::pipeline::TaskTemplate,
             $crate::pipeline::Task,
         }
@@ -36,8 +39,8 @@ pub trait Kind: Send + Sync {
     /// # Errors
     /// What `serde_json` says of a payload that is none of its events.
     fn decode(&self, event: SerializedEvent) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
-    /// What a decoded event does to access.
-    fn access(&self, event: &(dyn Any + Send + Sync)) -> Option<AccessChange>;
+    /// What a decoded event of the aggregate `id` does to access.
+    fn access(&self, event: &(dyn Any + Send + Sync), id: Uuid) -> Option<AccessChange>;
     /// The payload of a decoded event as JSON, at the store's door only.
     ///
     /// # Errors
@@ -66,8 +69,8 @@ impl<D: Decider> Kind for KindOf<D> {
         Ok(Arc::new(serde_json::from_value::<D::Event>(event.payload)?))
     }
 
-    fn access(&self, event: &(dyn Any + Send + Sync)) -> Option<AccessChange> {
-        event.downcast_ref().and_then(D::access)
+    fn access(&self, event: &(dyn Any + Send + Sync), id: Uuid) -> Option<AccessChange> {
+        event.downcast_ref().and_then(|event| D::access(event, id))
     }
 
     fn encode(&self, event: &(dyn Any + Send + Sync)) -> Result<Value, serde_json::Error> {

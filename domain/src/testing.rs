@@ -4,6 +4,7 @@
 use crate::roles::{BuiltInRole, GrantSet};
 use crate::{Caller, Decider, Denied, Envelope, Facts, Principal, Rejection, Root, SystemCaller, TenantId, UserId};
 use chrono::{DateTime, TimeZone, Utc};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ pub fn somebody(principal: Principal, grants: GrantSet) -> Caller {
         principal,
         tenant: TENANT,
         grants,
+        custom: BTreeSet::new(),
         grants_position: 1,
         on_behalf_of: None,
         session: None,
@@ -61,13 +63,14 @@ pub fn system(caller: &'static SystemCaller) -> Caller {
 pub struct Given<D: Decider> {
     state: D,
     facts: Facts,
+    id: Uuid,
 }
 
 /// Starts from past events.
 pub fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D> {
     let mut state = D::default();
     events.into_iter().for_each(|event| state.apply(event));
-    Given { state, facts: Facts::default() }
+    Given { state, facts: Facts::default(), id: ID }
 }
 
 impl<D: Decider> Given<D> {
@@ -80,13 +83,19 @@ impl<D: Decider> Given<D> {
         self
     }
 
+    /// It happened to the aggregate of this id, where the id matters.
+    #[must_use]
+    pub fn to(self, id: impl Into<Uuid>) -> Self {
+        Self { id: id.into(), ..self }
+    }
+
     /// The command comes.
     #[must_use]
     pub fn when(self, caller: Caller, command: D::Command) -> Then<D> {
         use cqrs_es::Aggregate as _;
         let mut root = Root(self.state);
         let sink = cqrs_es::event_sink::EventSink::default();
-        let envelope = Envelope::new(command, caller, ID, self.facts);
+        let envelope = Envelope::new(command, caller, self.id, self.facts);
         // `handle` awaits nothing that can wait: one poll is enough.
         let outcome = futures_now(root.handle(envelope, &(), &sink)).map(|()| futures_now(sink.collect()));
         Then { state: root.0, outcome }

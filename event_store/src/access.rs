@@ -4,23 +4,25 @@ use crate::StoreError;
 use cqrs_es::persist::SerializedEvent;
 use domain::registry::kind;
 use domain::{Access, TenantId};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use sqlx::PgPool;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The access of active tenants. A stale fold is never wrong for long: the append's fence refuses what was
 /// authorised by it, and [`AccessCache::fresh`] looks at the head first.
 #[derive(Clone, Debug)]
 pub struct AccessCache {
     loader: PgPool,
-    folds: Cache<TenantId, Arc<Access>>,
+    folds: Arc<Cache<TenantId, Arc<Access>>>,
+    /// Held while a fold replaces an older one.
+    replacing: Arc<Mutex<()>>,
 }
 
 impl AccessCache {
     /// A cache for at most `capacity` tenants.
     #[must_use]
-    pub fn new(loader: PgPool, capacity: u64) -> Self {
-        Self { loader, folds: Cache::builder().max_capacity(capacity).build() }
+    pub fn new(loader: PgPool, capacity: usize) -> Self {
+        Self { loader, folds: Arc::new(Cache::new(capacity)), replacing: Arc::default() }
     }
 
     /// The access as last folded, which may be behind the log: for commands, which the fence protects.
@@ -61,6 +63,7 @@ impl AccessCache {
             let place = format!("event {} of {tenant}", row.position);
             let kind =
                 kind(&row.aggregate_type).ok_or_else(|| StoreError::data(&place, format!("unknown aggregate {}", row.aggregate_type)))?;
+            let id = row.aggregate_id.parse().map_err(|error| StoreError::data(&place, error))?;
             let sequence = usize::try_from(row.sequence).map_err(|error| StoreError::data(&place, error))?;
             // Access is decided by nothing personal, which stays sealed here.
             let event = SerializedEvent::new(
@@ -73,7 +76,7 @@ impl AccessCache {
                 row.metadata,
             );
             let event = kind.decode(event).map_err(|error| StoreError::data(&place, error))?;
-            if let Some(change) = kind.access(&*event) {
+            if let Some(change) = kind.access(&*event, id) {
                 access.apply(change);
             }
             access.advance(row.position);
@@ -81,10 +84,18 @@ impl AccessCache {
         access.advance(head.position);
         let access = Arc::new(access);
         // A slower reader of an earlier head must not undo what a faster one has learnt.
-        let kept = self.folds.entry(tenant).and_upsert_with(|kept| match kept {
-            Some(kept) if kept.value().position() > access.position() => kept.into_value(),
-            _ => Arc::clone(&access),
-        });
-        Ok(kept.into_value())
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.folds.get(&tenant) {
+            Some(kept) if kept.position() > access.position() => Ok(kept),
+            _ => {
+                self.folds.insert(tenant, Arc::clone(&access));
+                Ok(access)
+            }
+        }
+    }
+
+    /// Forgets all folds: the log may be another.
+    pub(crate) fn forget_all(&self) {
+        self.folds.clear();
     }
 }

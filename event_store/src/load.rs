@@ -1,9 +1,11 @@
 //! Loading aggregates: from the cache, else by folding their stream as postgres-es reads it.
 
+use crate::append::Counts;
+use crate::vault::Ciphers;
 use crate::{StoreError, Vault};
 use cqrs_es::Aggregate;
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
-use domain::{Decider, Root, TenantId};
+use domain::{Decider, Root, Sealable, TenantId};
 use postgres_es::PostgresEventRepository;
 use quick_cache::sync::Cache;
 use serde_json::Value;
@@ -20,6 +22,9 @@ struct Cached {
     state: Arc<dyn Any + Send + Sync>,
     /// Whether it holds anything personal.
     personal: bool,
+    /// How often the database had been lost before it was read: a server that was promoted or restored since may have
+    /// a log that does not reach as far.
+    lost: u64,
 }
 
 /// An aggregate at a place of its stream, personal values open.
@@ -62,17 +67,19 @@ pub(crate) struct Loader {
     repository: PostgresEventRepository,
     vault: Vault,
     cache: Cache<Uuid, Cached>,
+    counts: Counts,
 }
 
 impl Loader {
-    pub(crate) fn new(loader: PgPool, vault: Vault, capacity: usize) -> Self {
+    pub(crate) fn new(loader: PgPool, vault: Vault, capacity: usize, counts: Counts) -> Self {
         let repository = PostgresEventRepository::new(loader.clone()).with_tables("event_store.events", "event_store.snapshots");
-        Self { pool: loader, repository, vault, cache: Cache::new(capacity) }
+        Self { pool: loader, repository, vault, cache: Cache::new(capacity), counts }
     }
 
     /// The aggregate, `Default` at sequence 0 where there is none.
     pub(crate) async fn load<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<Loaded<D>, LoadError> {
-        if let Some(cached) = self.cache.get(&id) {
+        let lost = self.counts.now().lost;
+        if let Some(cached) = self.cached(id) {
             if cached.tenant != tenant {
                 return Err(LoadError::Foreign);
             }
@@ -88,14 +95,18 @@ impl Loader {
         }
         let loaded = self.fold::<D>(tenant, events).await?;
         if loaded.sequence > 0 {
-            self.keep(tenant, id, loaded.sequence, loaded.state.clone()).await?;
+            self.keep(tenant, id, loaded.sequence, loaded.state.clone(), lost).await?;
         }
         Ok(loaded)
     }
 
+    fn cached(&self, id: Uuid) -> Option<Cached> {
+        self.cache.get(&id).filter(|cached| cached.lost == self.counts.now().lost)
+    }
+
     /// An aggregate that another decision depends on, shared where nothing in it has to be opened.
     pub(crate) async fn fact<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<(i64, Arc<dyn Any + Send + Sync>), LoadError> {
-        match self.cache.get(&id) {
+        match self.cached(id) {
             Some(cached) if cached.tenant == tenant && !cached.personal && cached.state.is::<D>() => Ok((cached.sequence, cached.state)),
             _ => self.load::<D>(tenant, id).await.map(|loaded| (loaded.sequence, Arc::new(loaded.state) as Arc<_>)),
         }
@@ -138,38 +149,52 @@ impl Loader {
     }
 
     async fn opened<D: Decider>(&self, tenant: TenantId, mut state: D) -> Result<D, StoreError> {
-        let mut subjects = Vec::new();
-        state.personal(&mut |slot| subjects.push(slot.subject()));
-        if !subjects.is_empty() {
-            let ciphers = self.vault.ciphers(tenant, &subjects, false).await?;
-            let mut outcome = Ok(());
-            state.personal(&mut |slot| {
-                if outcome.is_ok() {
-                    outcome = ciphers.open_slot(slot);
-                }
-            });
-            outcome?;
-        }
+        self.visit(tenant, &mut state, |_| true, Ciphers::open_slot).await?;
         Ok(state)
     }
 
-    /// Keeps an aggregate for the next command, its personal values sealed.
-    pub(crate) async fn keep<D: Decider>(&self, tenant: TenantId, id: Uuid, sequence: i64, mut state: D) -> Result<(), StoreError> {
-        let mut subjects = Vec::new();
-        state.personal(&mut |slot| subjects.push(slot.subject()));
-        if !subjects.is_empty() {
-            let ciphers = self.vault.ciphers(tenant, &subjects, false).await?;
-            let mut outcome = Ok(());
-            state.personal(&mut |slot| {
-                if outcome.is_ok() {
-                    outcome = ciphers.seal_slot(slot);
-                }
-            });
-            outcome?;
+    /// Opens or seals every personal value of an aggregate, with the keys of those that need one. Answers whether
+    /// there was any value.
+    async fn visit<D: Decider>(
+        &self,
+        tenant: TenantId,
+        state: &mut D,
+        needs_key: fn(&dyn Sealable) -> bool,
+        change: fn(&Ciphers, &mut dyn Sealable) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        let (mut any, mut subjects) = (false, Vec::new());
+        state.personal(&mut |slot| {
+            any = true;
+            if needs_key(slot) && !subjects.contains(&slot.subject()) {
+                subjects.push(slot.subject());
+            }
+        });
+        if !any {
+            return Ok(false);
         }
+        let ciphers = self.vault.ciphers(tenant, &subjects, false).await?;
+        let mut outcome = Ok(());
+        state.personal(&mut |slot| {
+            if outcome.is_ok() {
+                outcome = change(&ciphers, slot);
+            }
+        });
+        outcome.map(|()| true)
+    }
+
+    /// Keeps an aggregate for the next command, its personal values sealed.
+    pub(crate) async fn keep<D: Decider>(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        sequence: i64,
+        mut state: D,
+        lost: u64,
+    ) -> Result<(), StoreError> {
+        let personal = self.visit(tenant, &mut state, |slot| slot.is_fresh(), Ciphers::seal_slot).await?;
         // Serialising open personal data is refused: a field that `personal` forgot shows itself here.
         debug_assert!(serde_json::to_value(&state).is_ok(), "{} keeps personal data that `personal` does not visit", D::TYPE);
-        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal: !subjects.is_empty() });
+        self.cache.insert(id, Cached { tenant, sequence, state: Arc::new(state), personal, lost });
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use crate::{MasterKey, StoreError};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How many connections each pool may open.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,10 @@ pub struct Pools {
     pub loader: PgPool,
     /// Reads the log of every tenant and writes read models.
     pub worker: PgPool,
+    /// Which process this is, among all of the database. New at each start.
+    pub process: Uuid,
     pub(crate) append: PgConnectOptions,
+    pub(crate) notify: PgConnectOptions,
 }
 
 impl std::fmt::Debug for Pools {
@@ -56,14 +60,18 @@ impl Pools {
     #[must_use]
     pub fn new(base: &PgConnectOptions, master: &MasterKey, sizes: PoolSizes) -> Self {
         let role = |role: &str| base.clone().username(role).password(&master.role_password(role)).application_name(role);
-        let pool = |name: &str, size| {
-            PgPoolOptions::new().max_connections(size).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(role(name))
-        };
+        let pool =
+            |options, size| PgPoolOptions::new().max_connections(size).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(options);
+        // No id of the domain: it only tells processes apart for as long as they run.
+        let process = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         Self {
-            api: pool("annals_api", sizes.api),
-            loader: pool("annals_loader", sizes.loader),
-            worker: pool("annals_worker", sizes.worker),
+            api: pool(role("annals_api"), sizes.api),
+            loader: pool(role("annals_loader"), sizes.loader),
+            // By this name other workers know whether the process is still there, and end its sessions if it is not.
+            worker: pool(role("annals_worker").application_name(&format!("annals_worker {process}")), sizes.worker),
+            process,
             append: role("annals_api").options(APPEND),
+            notify: role("annals_api").application_name("annals_notify"),
         }
     }
 

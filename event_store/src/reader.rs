@@ -71,6 +71,26 @@ impl Reader {
         self.decode(rows).await
     }
 
+    /// What operators have let read models pass over, in these logs or in all: the events that say so, in order.
+    ///
+    /// # Errors
+    /// The database, or a skip that cannot be read: a fold that does not know of it would be wrong.
+    pub async fn skips(&self, tenants: Option<&[TenantId]>) -> Result<Vec<Recorded>, StoreError> {
+        // The type stands in the text, so that the partial index is used.
+        let rows = sqlx::query(
+            "select e.tenant_id, e.position, e.sequence, e.recorded_at, e.aggregate_type, e.aggregate_id, e.event_type, e.event_version,
+                    e.payload::text as payload, e.metadata::text as metadata
+             from event_store.events e
+             where e.event_type = 'ProjectionEventSkipped' and ($1::uuid[] is null or e.tenant_id = any ($1))
+             order by e.tenant_id, e.position",
+        )
+        .bind(tenants.map(|tenants| tenants.iter().map(|tenant| tenant.0).collect::<Vec<_>>()))
+        .fetch_all(&self.pool)
+        .await?;
+        let place = |poison: Poison| StoreError::data(format!("event {} of {}", poison.position, poison.tenant), poison.error);
+        self.decode(rows).await?.into_iter().map(|skip| skip.map_err(place)).collect()
+    }
+
     async fn decode(&self, rows: Vec<PgRow>) -> Result<Vec<Result<Recorded, Poison>>, StoreError> {
         let mut raw = rows.iter().map(Raw::read).collect::<Result<Vec<_>, _>>()?;
         let mut start = 0;

@@ -5,13 +5,12 @@ use crate::keys::{hmac, hmac_hex};
 use crate::seal::{self, Cipher};
 use crate::{MasterKey, StoreError};
 use domain::{ClaimName, Sealable, TenantId};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use rand::RngCore;
 use serde_json::Value;
 use sqlx::PgPool;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -30,7 +29,8 @@ pub struct Vault {
     secrets: Arc<Cipher>,
     claims: Arc<Zeroizing<[u8; 32]>>,
     fingerprints: Arc<Zeroizing<[u8; 32]>>,
-    subjects: Cache<(TenantId, Uuid), SubjectCipher>,
+    /// With the time until which each is trusted.
+    subjects: Arc<Cache<(TenantId, Uuid), (Instant, SubjectCipher)>>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -42,7 +42,8 @@ impl std::fmt::Debug for Vault {
 /// Ciphers of the subjects of one piece of work.
 pub(crate) struct Ciphers {
     tenant: TenantId,
-    subjects: HashMap<Uuid, SubjectCipher>,
+    /// In order of the subjects.
+    subjects: Vec<(Uuid, SubjectCipher)>,
 }
 
 impl Vault {
@@ -55,7 +56,7 @@ impl Vault {
             secrets: Arc::new(Cipher::new(&master.derive("secrets"))),
             claims: Arc::new(master.derive("claims")),
             fingerprints: Arc::new(master.derive("fingerprints")),
-            subjects: Cache::builder().max_capacity(100_000).time_to_live(KEY_MEMORY).build(),
+            subjects: Arc::new(Cache::new(100_000)),
         }
     }
 
@@ -115,16 +116,19 @@ impl Vault {
 
     /// The ciphers of these subjects, made where there are none yet if `make` is set.
     pub(crate) async fn ciphers(&self, tenant: TenantId, wanted: &[Uuid], make: bool) -> Result<Ciphers, StoreError> {
-        let mut ciphers = Ciphers { tenant, subjects: HashMap::new() };
+        let mut ciphers = Ciphers { tenant, subjects: Vec::with_capacity(wanted.len()) };
         let mut missing: Vec<Uuid> = Vec::new();
+        let now = Instant::now();
         for subject in wanted {
-            match self.subjects.get(&(tenant, *subject)) {
-                Some(cipher) => drop(ciphers.subjects.insert(*subject, cipher)),
+            let known = self.subjects.get(&(tenant, *subject)).filter(|(until, _)| now < *until);
+            match known.map(|(_, cipher)| cipher) {
+                Some(cipher) => ciphers.subjects.push((*subject, cipher)),
                 None if missing.contains(subject) => {}
                 None => missing.push(*subject),
             }
         }
         if missing.is_empty() {
+            ciphers.subjects.sort_unstable_by_key(|(subject, _)| *subject);
             return Ok(ciphers);
         }
         let offered: Vec<Option<Vec<u8>>> = missing.iter().map(|subject| make.then(|| self.new_key(tenant, *subject))).collect();
@@ -146,9 +150,10 @@ impl Vault {
                     Some(Arc::new(Cipher::new(key.ok_or(StoreError::Sealed { tenant: tenant.to_string() })?)))
                 }
             };
-            self.subjects.insert((tenant, row.subject), cipher.clone());
-            ciphers.subjects.insert(row.subject, cipher);
+            self.subjects.insert((tenant, row.subject), (now + KEY_MEMORY, cipher.clone()));
+            ciphers.subjects.push((row.subject, cipher));
         }
+        ciphers.subjects.sort_unstable_by_key(|(subject, _)| *subject);
         Ok(ciphers)
     }
 
@@ -173,7 +178,8 @@ impl Vault {
 impl Ciphers {
     fn cipher(&self, subject: Uuid) -> Result<&SubjectCipher, StoreError> {
         // A subject without a key was never sealed here: that is not the same as a destroyed one.
-        self.subjects.get(&subject).ok_or(StoreError::Sealed { tenant: self.tenant.to_string() })
+        let place = self.subjects.binary_search_by_key(&subject, |(subject, _)| *subject);
+        place.map(|n| &self.subjects[n].1).map_err(|_| StoreError::Sealed { tenant: self.tenant.to_string() })
     }
 
     /// Seals the open personal data of a payload. A subject whose key is destroyed takes no new data.

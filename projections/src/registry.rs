@@ -27,6 +27,8 @@ impl Models {
             ModelOf::<identity::WorkspaceEntry>::boxed(),
             ModelOf::<workspace::Workspace>::boxed(),
             ModelOf::<workspace::Member>::boxed(),
+            ModelOf::<workspace::Role>::boxed(),
+            ModelOf::<workspace::CustomPermission>::boxed(),
             ModelOf::<pipeline::Pipeline>::boxed(),
             ModelOf::<pipeline::Stage>::boxed(),
             ModelOf::<pipeline::Operator>::boxed(),

@@ -28,9 +28,12 @@ impl Changes {
     }
 }
 
-/// A fold that failed, and at which event.
+/// A fold that failed.
 #[derive(Debug)]
 pub(crate) struct FoldError {
+    /// The event at fault, if it is one.
+    pub(crate) position: Option<i64>,
+    /// What is wrong.
     pub(crate) error: String,
 }
 
@@ -72,7 +75,8 @@ fn guarded<T>(event: &Recorded, work: impl FnOnce() -> Result<T, String>) -> Res
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("the fold panicked: {}", text.unwrap_or("without a message")))
     });
-    outcome.map_err(|error| FoldError { error: format!("{} {}: {error}", event.event_type, event.position) })
+    let position = Some(event.position);
+    outcome.map_err(|error| FoldError { position, error: format!("{} {}: {error}", event.event_type, event.position) })
 }
 
 struct Slot<R> {
@@ -133,7 +137,7 @@ impl<R: ReadModel> Model for ModelOf<R> {
             })?;
         }
         let Some(last) = events.last() else { return Ok(Changes::default()) };
-        guarded(last, || {
+        let made = guarded(last, || {
             let mut changes = Changes::default();
             for (key, slot) in slots.into_iter().filter(|(_, slot)| slot.changed) {
                 match (&slot.row, &slot.common) {
@@ -143,7 +147,9 @@ impl<R: ReadModel> Model for ModelOf<R> {
                 }
             }
             Ok(changes)
-        })
+        });
+        // Of the events that made the rows, this was only the last.
+        made.map_err(|error| FoldError { position: None, ..error })
     }
 }
 
@@ -175,6 +181,8 @@ impl<R: ReadModel> Slot<R> {
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     name: String,
+    /// With its schema.
+    place: String,
     columns: Vec<String>,
     key: Vec<String>,
     load: String,
@@ -202,10 +210,16 @@ impl Table {
         .bind(name)
         .fetch_all(pool)
         .await?;
-        Ok(Self::new(name, columns, key))
+        Ok(Self::new("read_models", name, columns, key))
     }
 
-    fn new(name: &str, columns: Vec<String>, key: Vec<String>) -> Self {
+    /// The table of the same columns that a rebuild fills.
+    pub(crate) fn beside(&self) -> Self {
+        Self::new("read_models_next", &self.name, self.columns.clone(), self.key.clone())
+    }
+
+    fn new(schema: &str, name: &str, columns: Vec<String>, key: Vec<String>) -> Self {
+        let place = format!("{schema}.{name}");
         let list =
             |prefix: &str, columns: &[String]| columns.iter().map(|column| format!("{prefix}{column}")).collect::<Vec<_>>().join(", ");
         let same = key.iter().map(|column| format!("t.{column} = k.{column}")).collect::<Vec<_>>().join(" and ");
@@ -216,18 +230,19 @@ impl Table {
             .collect::<Vec<_>>()
             .join(", ");
         let set = if set.is_empty() { "nothing".to_owned() } else { format!("update set {set}") };
-        let given = format!("jsonb_populate_recordset(null::read_models.{name}, $1)");
+        let given = format!("jsonb_populate_recordset(null::{place}, $1)");
         Self {
             load: format!(
-                "select (select row_to_json(r) from (select {}) r) from {given} k join read_models.{name} t on {same}",
+                "select (select row_to_json(r) from (select {}) r) from {given} k join {place} t on {same}",
                 list("t.", &columns)
             ),
             upsert: format!(
-                "insert into read_models.{name} ({0}) select {0} from {given} on conflict ({1}) do {set}",
+                "insert into {place} ({0}) select {0} from {given} on conflict ({1}) do {set}",
                 list("", &columns),
                 list("", &key)
             ),
-            delete: format!("delete from read_models.{name} t using {given} k where {same}"),
+            delete: format!("delete from {place} t using {given} k where {same}"),
+            place,
             name: name.to_owned(),
             columns,
             key,
@@ -305,17 +320,13 @@ impl Table {
 
     /// Removes all rows of a tenant, to make them anew.
     pub(crate) async fn clear(&self, connection: &mut PgConnection, tenant: Uuid) -> Result<(), sqlx::Error> {
-        sqlx::query(&format!("delete from read_models.{} where tenant_id = $1", self.name)).bind(tenant).execute(connection).await?;
+        sqlx::query(&format!("delete from {} where tenant_id = $1", self.place)).bind(tenant).execute(connection).await?;
         Ok(())
     }
 
     /// All rows of a tenant by key, without the tenant: to compare with a replay.
     pub(crate) async fn all(&self, connection: &mut PgConnection, tenant: Uuid) -> Result<BTreeMap<String, Value>, sqlx::Error> {
-        let sql = format!(
-            "select row_to_json(r) from (select {} from read_models.{} where tenant_id = $1) r",
-            self.columns.join(", "),
-            self.name
-        );
+        let sql = format!("select row_to_json(r) from (select {} from {} where tenant_id = $1) r", self.columns.join(", "), self.place);
         let rows: Vec<Value> = sqlx::query_scalar(&sql).bind(tenant).fetch_all(connection).await?;
         Ok(rows
             .into_iter()

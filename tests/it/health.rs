@@ -1,6 +1,6 @@
 //! What operators and browsers find beside the API: health, metrics, the schema, the page to try it with.
 
-use crate::harness::{Database, World};
+use crate::harness::{Database, World, eventually};
 use api::serve::Options;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -43,6 +43,20 @@ async fn a_process_whose_database_is_gone_is_alive_and_not_ready() {
     let (status, _, text) = fetch(&format!("{}/readyz", world.http())).await;
     assert_eq!(status, 503);
     assert!(text.starts_with("not ready\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_process_whose_read_models_a_newer_program_has_taken_over_is_alive_and_says_so() {
+    let world = World::new().await;
+    let newer = "update read_models.versions set version = version + 1 where read_model = 'pipeline_items'";
+    sqlx::query(newer).execute(&mut world.database.admin().await).await.unwrap();
+    let text = eventually("the process to stand down", || async {
+        let (status, _, text) = fetch(&format!("{}/readyz", world.http())).await;
+        (status == 503).then_some(text)
+    })
+    .await;
+    assert!(text.contains("pipeline_items is at version") && text.contains("stands down"), "{text}");
+    assert_eq!(fetch(&format!("{}/livez", world.http())).await.0, 200);
 }
 
 #[tokio::test]

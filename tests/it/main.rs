@@ -10,5 +10,6 @@ mod harness;
 mod health;
 mod import;
 mod log;
+mod processes;
 mod program;
 mod smoke;

@@ -2,10 +2,25 @@
 
 use crate::harness::{Database, MASTER};
 use sqlx::ConnectOptions;
-use std::path::PathBuf;
+use sqlx::postgres::PgConnectOptions;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use tempfile::TempDir;
 use tokio::process::Command;
+
+/// The binary with these arguments, in the directory of a [`Program`] and over this database. It ends with the test.
+pub(crate) fn annals(dir: &Path, database: &PgConnectOptions, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+    command
+        .args(arguments)
+        .current_dir(dir)
+        .env("DATABASE_URL", database.to_url_lossy().as_str())
+        .env("ANNALS_MASTER_KEY_FILE", dir.join("master.key"))
+        .env("ANNALS_DATA_DIR", dir.join("data"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
 
 /// A database and everything the binary needs to work with it.
 pub(crate) struct Program {
@@ -29,16 +44,7 @@ impl Program {
 
     /// The binary with these arguments. It ends with the test.
     pub(crate) fn annals(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env("DATABASE_URL", self.database.options().to_url_lossy().as_str())
-            .env("ANNALS_MASTER_KEY_FILE", self.path("master.key"))
-            .env("ANNALS_DATA_DIR", self.path("data"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        command
+        annals(self.dir.path(), &self.database.options(), arguments)
     }
 
     /// Runs it to its end.

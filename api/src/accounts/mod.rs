@@ -6,6 +6,7 @@ mod people;
 mod registration;
 mod sign_in;
 mod slug;
+mod suspension;
 mod workspaces;
 
 pub use password::{PasswordChange, change_password};
@@ -13,6 +14,7 @@ pub use people::{NewUser, add_member, provision_user, user_by_email};
 pub use registration::{NewAccount, Registered, complete_personal_workspace, open_account, register};
 pub use sign_in::{Signed, SignedIn, authenticate, end_session, logout, refresh, sign_in};
 pub use slug::change_slug;
+pub use suspension::{Standing, set_standing};
 pub use workspaces::{Creation, NewTeam, Step, create_team_workspace, create_workspace, workspace_by_slug_or_id};
 
 use crate::app;

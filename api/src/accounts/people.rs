@@ -62,6 +62,7 @@ pub async fn add_member(
     source: MemberSource,
 ) -> Result<(), ApiError> {
     let profile = profile(app, user).await?;
+    let roles = roles.into_iter().map(Into::into).collect();
     let command = MembershipCommand::AddMember { user_id: user, roles, source, profile };
     let request = origin.system(by, workspace.into(), on_behalf_of);
     app.commands.execute::<Membership>(&request, Target::Existing(workspace.membership(user).0), command).await?;

@@ -24,7 +24,7 @@ pub async fn change_slug(app: &App, origin: &Origin, user: UserId, workspace: Wo
     if !access.is_member(user) {
         return Err(ApiError::not_found("there is no such workspace, or you are no member of it"));
     }
-    if access.grants(user).scope(WORKSPACE_UPDATE).is_none() {
+    if !access.grants(user).allows(WORKSPACE_UPDATE, access.is_owner(user)) {
         return Err(Denied { needs: WORKSPACE_UPDATE.name().to_owned() }.into());
     }
     check_slug(&slug)?;

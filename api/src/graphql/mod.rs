@@ -6,8 +6,10 @@ mod consistency;
 mod identity;
 mod loaders;
 mod node;
+mod operations;
 mod payload;
 mod pipeline;
+mod role_mutations;
 mod roles;
 #[cfg(test)]
 mod tests;
@@ -46,12 +48,20 @@ struct Query(
     workspace::WorkspaceQuery,
     roles::RoleQuery,
     pipeline::PipelineQuery,
+    operations::OperationsQuery,
     pipeline::TaskQuery,
 );
 
 /// What can be done.
 #[derive(Default, MergedObject)]
-struct Mutation(identity::IdentityMutation, workspace_mutations::WorkspaceMutation, pipeline::PipelineMutation, pipeline::TaskMutation);
+struct Mutation(
+    identity::IdentityMutation,
+    workspace_mutations::WorkspaceMutation,
+    role_mutations::RoleMutation,
+    pipeline::PipelineMutation,
+    pipeline::TaskMutation,
+    operations::OperationsMutation,
+);
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 
@@ -66,6 +76,13 @@ fn schema() -> Annals {
 #[must_use]
 pub fn sdl() -> String {
     schema().sdl_with_options(SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by())
+}
+
+/// What it takes to read each entity, by its name in the schema; nothing for what is the user's own. The
+/// authorization matrix is made from it.
+#[must_use]
+pub fn reads() -> Vec<(String, Option<domain::roles::Permission>)> {
+    node::reads()
 }
 
 #[derive(Clone)]

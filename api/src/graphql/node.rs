@@ -5,11 +5,13 @@ use super::identity::{Session, User};
 use super::loaders::load;
 use super::payload::{Entity, found, seen};
 use super::pipeline::{Item, Pipeline, Task, TaskTemplate};
-use super::viewer::Viewer;
+use super::roles::{Role, built_in};
+use super::viewer::{Viewer, Visible};
 use super::workspace::{Member, Workspace, WorkspaceOf};
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Interface, Object, Result};
-use domain::{Decider, WorkspaceId};
+use domain::roles::{Permission, ROLES_READ};
+use domain::{Decider, RoleId, WorkspaceId};
 use uuid::Uuid;
 
 /// Writes down what an id can name: the user's own, and the entities of workspaces.
@@ -22,6 +24,14 @@ macro_rules! nodes {
             User(User),
             Session(Session),
             $($entity($entity),)*
+        }
+
+        /// What it takes to read each entity, by its name in the schema; nothing for what is the user's own.
+        pub(super) fn reads() -> Vec<(String, Option<Permission>)> {
+            fn read<E: Entity>() -> (String, Option<Permission>) {
+                (E::type_name().into_owned(), E::READ)
+            }
+            vec![read::<User>(), read::<Session>(), $(read::<$entity>()),*]
         }
 
         /// The entity of this type and id, as far as the user may see it.
@@ -37,6 +47,7 @@ macro_rules! nodes {
 nodes! {
     Workspace,
     Member,
+    Role,
     Pipeline,
     Item,
     TaskTemplate,
@@ -82,8 +93,9 @@ async fn node(ctx: &Context<'_>, id: &str) -> Result<Node> {
 
 /// What an id names in the chosen workspace, if one is chosen and the user may see it.
 async fn in_workspace(viewer: &Viewer, id: Uuid) -> Result<Option<Node>, ApiError> {
-    if viewer.chosen.is_none() {
-        return Ok(None);
+    let Some(chosen) = &viewer.chosen else { return Ok(None) };
+    if let (Some(role), Ok(Visible::All)) = (built_in(chosen.workspace, RoleId(id)), viewer.may(ROLES_READ)) {
+        return Ok(Some(role.into()));
     }
     let mut scope = viewer.workspace_scope(&[]).await?;
     let kind: Option<String> =

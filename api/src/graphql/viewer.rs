@@ -85,10 +85,33 @@ impl Viewer {
         })
     }
 
+    /// That the user holds a permission of the platform's; who they are.
+    pub(crate) async fn administers(&self, permission: Permission) -> Result<UserId, ApiError> {
+        let user = self.signed()?.user;
+        let access = self.app.commands.access().fresh(PLATFORM).await?;
+        visible(&access, user, permission).map(|_| user).ok_or_else(|| denied(permission))
+    }
+
     /// What the user may see under a permission in the chosen workspace.
     pub(crate) fn may(&self, permission: Permission) -> Result<Visible, ApiError> {
         let (signed, chosen) = (self.signed()?, self.chosen()?);
         visible(&chosen.access, signed.user, permission).ok_or_else(|| denied(permission))
+    }
+
+    /// That the user may see all under a permission in the chosen workspace.
+    pub(crate) fn all(&self, permission: Permission) -> Result<(), ApiError> {
+        if self.may(permission)? == Visible::All { Ok(()) } else { Err(denied(permission)) }
+    }
+
+    /// What the user may see under a permission, in a workspace that need not be the chosen one.
+    pub(crate) async fn sees(&self, workspace: WorkspaceId, permission: Permission) -> Result<Option<Visible>, ApiError> {
+        let user = self.signed()?.user;
+        Ok(visible(&*self.access(workspace).await?, user, permission))
+    }
+
+    /// As [`Viewer::sees`], for who may see nothing an error.
+    pub(crate) async fn must_see(&self, workspace: WorkspaceId, permission: Permission) -> Result<Visible, ApiError> {
+        self.sees(workspace, permission).await?.ok_or_else(|| denied(permission))
     }
 
     /// That the user may see all under a permission, in a workspace that need not be the chosen one.
@@ -98,8 +121,7 @@ impl Viewer {
 
     /// May the user see all under a permission, in a workspace that need not be the chosen one?
     pub(crate) async fn sees_all(&self, workspace: WorkspaceId, permission: Permission) -> Result<bool, ApiError> {
-        let user = self.signed()?.user;
-        Ok(visible(&*self.access(workspace).await?, user, permission) == Some(Visible::All))
+        Ok(self.sees(workspace, permission).await? == Some(Visible::All))
     }
 
     /// Who may do what in a workspace, which need not be the chosen one.

@@ -5,17 +5,18 @@ use super::connection::{Connection, cost, page_args};
 use super::identity::counted;
 use super::loaders::{Key, load, load_many};
 use super::payload::Entity;
-use super::roles::Role;
+use super::roles::{PermissionGrant, Role, granted, named};
 use super::viewer::Viewer;
 use crate::accounts::workspace_by_slug_or_id;
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Object, Result};
-use domain::roles::{BuiltInRole, MEMBERS_READ, Permission, WORKSPACE_READ};
-use domain::{MembershipId, UserId, WorkspaceId};
+use domain::roles::{BuiltInRole, MEMBERS_READ, Permission, RoleRef, WORKSPACE_READ};
+use domain::{Access, MembershipId, UserId, WorkspaceId};
 use projections::query::{PageArgs, Scope};
 use projections::workspace::{self as rows, MemberFilter, MemberOrder, MemberStatus};
 use projections::{Common, NodeId, ReadModel, Stored};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What members are read from: the owners stand in the workspace's row.
@@ -40,6 +41,11 @@ impl Entity for Workspace {
 
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         Ok(rows::workspace(scope).await?.filter(|workspace| workspace.row.id.uuid() == id).map(Self))
+    }
+
+    /// A workspace is its owners' own.
+    async fn read_own(scope: &mut Scope, id: Uuid, owner: UserId) -> Result<Option<Self>, sqlx::Error> {
+        Ok(Self::read(scope, id).await?.filter(|workspace| workspace.0.row.owner_ids.contains(&NodeId(owner))))
     }
 }
 
@@ -89,7 +95,7 @@ impl Workspace {
         Some(members(ctx, Some(self.0.row.id.0), &filter, order_by, page_args(first, after, last, before)).await.map_err(Into::into))
     }
 
-    /// How many active members it has.
+    /// How many members it has, suspended ones included.
     async fn member_count(&self, ctx: &Context<'_>) -> Option<Result<i64>> {
         let count = async {
             Viewer::get(ctx)?.may_all(self.0.row.id.0, MEMBERS_READ).await?;
@@ -102,10 +108,10 @@ impl Workspace {
     async fn my_roles(&self, ctx: &Context<'_>) -> Option<Result<Vec<Role>>> {
         let roles = async {
             let viewer = Viewer::get(ctx)?;
-            let held = viewer.access(self.0.row.id.0).await?.roles(viewer.signed()?.user);
-            Ok::<_, ApiError>(held.into_iter().map(|role| Role::new(role, self.0.row.id.0)).collect())
+            let held = AccessOf::now(ctx, self.0.row.id.0).await?.roles(viewer.signed()?.user);
+            Role::of(ctx, self.0.row.id.0, held).await
         };
-        Some(roles.await.map_err(Into::into))
+        Some(roles.await)
     }
 }
 
@@ -124,6 +130,11 @@ impl Entity for Member {
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
         let workspace = scope.tenant().into();
         Ok(rows::member_by_id(scope, MembershipId(id)).await?.map(|stored| Self { stored, workspace }))
+    }
+
+    /// A membership is the member's own.
+    async fn read_own(scope: &mut Scope, id: Uuid, owner: UserId) -> Result<Option<Self>, sqlx::Error> {
+        Ok(Self::read(scope, id).await?.filter(|member| member.stored.row.user_id.0 == owner))
     }
 }
 
@@ -162,11 +173,22 @@ impl Member {
     /// The member's roles, `owner` among them for owners; none for who has left.
     async fn roles(&self, ctx: &Context<'_>) -> Option<Result<Vec<Role>>> {
         let roles = async {
-            let owner = self.owns(ctx).await?.then_some(BuiltInRole::Owner);
-            let held: BTreeSet<BuiltInRole> = self.stored.row.role_keys.iter().filter_map(|key| key.parse().ok()).chain(owner).collect();
-            Ok(held.into_iter().map(|role| Role::new(role, self.workspace)).collect())
+            let owner = self.owns(ctx).await?.then_some(BuiltInRole::Owner.into());
+            let held: BTreeSet<RoleRef> = self.stored.row.roles().chain(owner).collect();
+            Role::of(ctx, self.workspace, held).await
         };
         Some(roles.await)
+    }
+
+    /// What the member may do now, by name: what their roles and overrides come to. Nothing for who is suspended or
+    /// has left.
+    #[graphql(complexity = "5 * child_complexity")]
+    async fn effective_permissions(&self, ctx: &Context<'_>) -> Option<Result<Vec<PermissionGrant>>> {
+        let held = async {
+            let access = AccessOf::now(ctx, self.workspace).await?;
+            Ok(granted(&access.effective(self.stored.row.user_id.0)))
+        };
+        Some(held.await)
     }
 }
 
@@ -174,7 +196,29 @@ impl Member {
     async fn owns(&self, ctx: &Context<'_>) -> Result<bool> {
         let row = &self.stored.row;
         let workspace = load(ctx, WorkspaceOf(self.workspace)).await?;
-        Ok(row.status == MemberStatus::Active && workspace.is_some_and(|workspace| workspace.row.owner_ids.contains(&row.user_id)))
+        Ok(row.status != MemberStatus::Removed && workspace.is_some_and(|workspace| workspace.row.owner_ids.contains(&row.user_id)))
+    }
+}
+
+/// Who may do what in a workspace as of now: below a mutation that is later than what its request was let in by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct AccessOf(WorkspaceId);
+
+impl AccessOf {
+    pub(super) async fn now(ctx: &Context<'_>, workspace: WorkspaceId) -> Result<Arc<Access>> {
+        Ok(load(ctx, Self(workspace)).await?.unwrap_or_default())
+    }
+}
+
+impl Key for AccessOf {
+    type Value = Arc<Access>;
+
+    async fn load(viewer: &Viewer, keys: &[Self]) -> Result<HashMap<Self, Arc<Access>>, ApiError> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for key in keys {
+            found.insert(*key, viewer.app.commands.access().fresh(key.0.into()).await?);
+        }
+        Ok(found)
     }
 }
 
@@ -189,11 +233,12 @@ impl Key for WorkspaceOf {
         let mut found = HashMap::with_capacity(keys.len());
         // Each stands in a log of its own, and a transaction sees one.
         for key in keys {
-            if viewer.sees_all(key.0, WORKSPACE_READ).await? {
-                let mut scope = viewer.scope(key.0.into(), &[rows::Workspace::TABLE]).await?;
-                found.extend(rows::workspace(&mut scope).await?.map(|workspace| (*key, workspace)));
-                scope.end().await?;
-            }
+            let Some(visible) = viewer.sees(key.0, WORKSPACE_READ).await? else { continue };
+            let mut scope = viewer.scope(key.0.into(), &[rows::Workspace::TABLE]).await?;
+            let workspace = rows::workspace(&mut scope).await?;
+            scope.end().await?;
+            let shown = workspace.filter(|stored| visible.owner().is_none_or(|user| stored.row.owner_ids.contains(&NodeId(user))));
+            found.extend(shown.map(|workspace| (*key, workspace)));
         }
         Ok(found)
     }
@@ -213,18 +258,19 @@ impl Key for MemberOf {
         }
         let mut found = HashMap::with_capacity(keys.len());
         for (workspace, users) in users {
-            if viewer.sees_all(workspace, MEMBERS_READ).await? {
-                let mut scope = viewer.scope(workspace.into(), MEMBERS).await?;
-                let members = rows::members_by_user(&mut scope, &users).await?;
-                found.extend(members.into_iter().map(|(user, stored)| (Self(workspace, user), Member { stored, workspace })));
-                scope.end().await?;
-            }
+            let Some(visible) = viewer.sees(workspace, MEMBERS_READ).await? else { continue };
+            let own = visible.owner();
+            let users: Vec<UserId> = users.into_iter().filter(|user| own.is_none_or(|own| own == *user)).collect();
+            let mut scope = viewer.scope(workspace.into(), MEMBERS).await?;
+            let members = rows::members_by_user(&mut scope, &users).await?;
+            scope.end().await?;
+            found.extend(members.into_iter().map(|(user, stored)| (Self(workspace, user), Member { stored, workspace })));
         }
         Ok(found)
     }
 }
 
-/// How many active members a workspace has whose members the user may see.
+/// How many members a workspace has whose members the user may see.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct MembersOf(WorkspaceId);
 
@@ -292,7 +338,7 @@ impl WorkspaceQuery {
         let find = async {
             let viewer = Viewer::get(ctx)?;
             let workspace = viewer.chosen()?.workspace;
-            viewer.may_all(workspace, MEMBERS_READ).await?;
+            viewer.may(MEMBERS_READ)?;
             let missing = || ApiError::not_found("this user is no member of the workspace, and never was");
             Ok(load(ctx, MemberOf(workspace, user_id.0)).await?.ok_or_else(missing)?)
         };
@@ -331,7 +377,9 @@ async fn members(
         Some(workspace) => workspace,
         None => viewer.chosen()?.workspace,
     };
-    viewer.may_all(workspace, MEMBERS_READ).await?;
+    let own = viewer.must_see(workspace, MEMBERS_READ).await?.owner();
+    let role = filter.role.clone().map(|role| named(workspace, role));
+    let filter = &MemberFilter { user: own, role, ..filter.clone() };
     let mut scope = viewer.scope(workspace.into(), MEMBERS).await?;
     let page = rows::members(&mut scope, filter, order, &args).await?;
     let total = if counted(ctx) { Some(rows::count_members(&mut scope, filter).await?) } else { None };

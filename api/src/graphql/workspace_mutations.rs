@@ -96,6 +96,21 @@ impl WorkspaceMutation {
         }
     }
 
+    /// Deletes the workspace: from then on nobody can do or see anything in it, but its owners can restore it until
+    /// `purgeAfter`, 30 days later.
+    async fn delete_workspace(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The workspace's slug, so that it is not done by mistake.")] confirm_slug: String,
+    ) -> Answer<Workspace> {
+        on_workspace(ctx, "DeleteWorkspace", json!({ "confirmSlug": confirm_slug })).await
+    }
+
+    /// Brings a deleted workspace back as it was.
+    async fn restore_workspace(&self, ctx: &Context<'_>) -> Answer<Workspace> {
+        on_workspace(ctx, "RestoreWorkspace", json!({})).await
+    }
+
     /// Makes a member an owner of the workspace.
     async fn grant_ownership(&self, ctx: &Context<'_>, #[graphql(desc = "The member.")] user_id: NodeId<UserId>) -> Answer<Workspace> {
         on_workspace(ctx, "GrantOwnership", json!({ "userId": user_id })).await
@@ -106,24 +121,19 @@ impl WorkspaceMutation {
         on_workspace(ctx, "RevokeOwnership", json!({ "userId": user_id })).await
     }
 
-    /// Gives a member of the workspace a role.
-    async fn assign_role(
+    /// Lets a member of the workspace do nothing, until they are reinstated. They keep their roles and their seat.
+    async fn suspend_member(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The member.")] user_id: NodeId<UserId>,
-        #[graphql(desc = "The role, by key; not `owner`.")] role: String,
+        #[graphql(desc = "The member: not an owner, and not you.")] user_id: NodeId<UserId>,
+        #[graphql(desc = "Why: at most 1,000 characters.")] reason: Option<String>,
     ) -> Answer<Member> {
-        on_member(ctx, Some(user_id.0), "AssignRole", json!({ "role": role })).await
+        on_member(ctx, Some(user_id.0), "SuspendMember", json!({ "reason": reason })).await
     }
 
-    /// Takes a role from a member of the workspace, who must have another.
-    async fn revoke_role(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The member.")] user_id: NodeId<UserId>,
-        #[graphql(desc = "The role, by key; not `owner`.")] role: String,
-    ) -> Answer<Member> {
-        on_member(ctx, Some(user_id.0), "RevokeRole", json!({ "role": role })).await
+    /// Ends a member's suspension.
+    async fn reinstate_member(&self, ctx: &Context<'_>, #[graphql(desc = "The member.")] user_id: NodeId<UserId>) -> Answer<Member> {
+        on_member(ctx, Some(user_id.0), "ReinstateMember", json!({})).await
     }
 
     /// Ends a membership of the workspace. Owners must cease to be owners first.
@@ -146,7 +156,7 @@ fn chosen(ctx: &Context<'_>) -> Result<WorkspaceId, ApiError> {
     Ok(Viewer::get(ctx)?.chosen()?.workspace)
 }
 
-async fn on_workspace(ctx: &Context<'_>, name: &'static str, fields: serde_json::Value) -> Answer<Workspace> {
+pub(super) async fn on_workspace(ctx: &Context<'_>, name: &'static str, fields: serde_json::Value) -> Answer<Workspace> {
     match chosen(ctx) {
         Ok(workspace) => run(ctx, Target::Existing(workspace.0), name, fields).await,
         Err(error) => Some(Err(error.into())),
@@ -154,7 +164,7 @@ async fn on_workspace(ctx: &Context<'_>, name: &'static str, fields: serde_json:
 }
 
 /// A command to the membership of a user, or of the one who asks.
-async fn on_member(ctx: &Context<'_>, user: Option<UserId>, name: &'static str, fields: serde_json::Value) -> Answer<Member> {
+pub(super) async fn on_member(ctx: &Context<'_>, user: Option<UserId>, name: &'static str, fields: serde_json::Value) -> Answer<Member> {
     let membership = || {
         let viewer = Viewer::get(ctx)?;
         let signed = viewer.signed()?;

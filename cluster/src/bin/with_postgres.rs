@@ -61,6 +61,13 @@ async fn run(mut command: Command, durable: bool) -> Result<ExitCode, ClusterErr
         }
     };
     command.env("TEST_DATABASE_URL", cluster.url("postgres"));
+    // What `cargo run` says of this program: a cargo further down would take it for a change of its build scripts'
+    // world, and build half of the dependencies again.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))) {
+            command.env_remove(&name);
+        }
+    }
     let outcome = supervise(command, &mut stops).await;
     cluster.stop().await?;
     Cluster::discard(dir.path()).await?;

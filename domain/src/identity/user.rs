@@ -4,9 +4,10 @@
 
 use super::names::Names;
 use super::{LoginFailure, LoginMethod, PasswordReason, PasswordRef, Phone, ProfileChanges};
+use crate::roles::{PlatformRole, SYSTEM_USERS};
 use crate::{
-    Act, Caller, ClaimChange, ClaimName, Decider, Email, Guarded, Moment, Name, Needs, Patch, Personal, Sealable, SessionId, TimeZone, Url,
-    UserId, WorkspaceId, edit,
+    AccessChange, Act, Caller, ClaimChange, ClaimName, Decider, Email, Guarded, Moment, Name, Needs, Patch, Personal, Sealable, SessionId,
+    TimeZone, Url, UserId, WorkspaceId, edit,
 };
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,18 @@ pub enum UserEvent {
         /// The workspace.
         workspace_id: WorkspaceId,
     },
+    /// The user got a role on the platform.
+    PlatformRoleGranted {
+        /// The user.
+        user_id: UserId,
+        /// The role.
+        role: PlatformRole,
+    },
+    /// The user is on the platform like any other again.
+    PlatformRoleRevoked {
+        /// The user.
+        user_id: UserId,
+    },
 }
 
 crate::event!(UserEvent);
@@ -191,6 +204,13 @@ pub enum UserCommand {
         /// The workspace.
         workspace_id: WorkspaceId,
     },
+    /// Gives the user a role on the platform, in the place of the one they have.
+    GrantPlatformRole {
+        /// The role.
+        role: PlatformRole,
+    },
+    /// Takes the role on the platform from the user. Whoever operates the machine can always make another administrator.
+    RevokePlatformRole {},
 }
 
 /// Why a user's account refuses.
@@ -256,6 +276,8 @@ pub struct Account {
     pub last_session_id: Option<SessionId>,
     /// When the user signed in last.
     pub last_login_at: Option<Moment>,
+    /// The role on the platform.
+    pub platform_role: PlatformRole,
 }
 
 impl User {
@@ -313,6 +335,7 @@ impl Guarded<User> for UserCommand {
         match self {
             Self::RegisterUser { .. } => Needs::Public,
             Self::ProvisionUser { .. } | Self::RecordLogin { .. } | Self::RecordLoginFailure { .. } => Needs::System,
+            Self::GrantPlatformRole { .. } | Self::RevokePlatformRole { .. } => Needs::new(SYSTEM_USERS).or(Needs::System),
             Self::ChangePassword { .. } | Self::UpdateProfile { .. } | Self::SetDefaultWorkspace { .. } => Needs::Itself(user.id()),
         }
     }
@@ -393,6 +416,11 @@ impl Decider for User {
             }
             SetDefaultWorkspace { workspace_id } if account.default_workspace_id == Some(workspace_id) => vec![],
             SetDefaultWorkspace { workspace_id } => vec![DefaultWorkspaceSet { workspace_id }],
+            GrantPlatformRole { role } if role == account.platform_role => vec![],
+            GrantPlatformRole { role: PlatformRole::None } => vec![PlatformRoleRevoked { user_id }],
+            GrantPlatformRole { role } => vec![PlatformRoleGranted { user_id, role }],
+            RevokePlatformRole {} if account.platform_role == PlatformRole::None => vec![],
+            RevokePlatformRole {} => vec![PlatformRoleRevoked { user_id }],
         })
     }
 
@@ -417,6 +445,7 @@ impl Decider for User {
                 locked_until: None,
                 last_session_id: None,
                 last_login_at: None,
+                platform_role: PlatformRole::None,
             }));
             return;
         }
@@ -438,6 +467,8 @@ impl Decider for User {
             }
             ProfileUpdated { changes } => changes.apply_to(account),
             DefaultWorkspaceSet { workspace_id } => account.default_workspace_id = Some(workspace_id),
+            PlatformRoleGranted { role, .. } => account.platform_role = role,
+            PlatformRoleRevoked { .. } => account.platform_role = PlatformRole::None,
         }
     }
 
@@ -456,6 +487,14 @@ impl Decider for User {
                 email.open().map(|email| ClaimChange::take(ClaimName::personal("email", email))).into_iter().collect()
             }
             _ => vec![],
+        }
+    }
+
+    fn access(event: &UserEvent, _id: Uuid) -> Option<AccessChange> {
+        match event {
+            UserEvent::PlatformRoleGranted { user_id, role } => Some(AccessChange::PlatformRole(*user_id, *role)),
+            UserEvent::PlatformRoleRevoked { user_id } => Some(AccessChange::PlatformRole(*user_id, PlatformRole::None)),
+            _ => None,
         }
     }
 

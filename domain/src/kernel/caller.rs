@@ -1,8 +1,9 @@
 //! Who sends a command, and what they may do.
 
 use super::{SessionId, TenantId, UserId};
-use crate::roles::{GrantSet, Permission, Scope};
+use crate::roles::{CustomPermission, GrantSet, Permission, Scope};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -75,6 +76,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// What they may do.
     pub grants: GrantSet,
+    /// The workspace's own permissions that they hold.
+    pub custom: BTreeSet<CustomPermission>,
     /// The position of the log to which the grants were folded.
     pub grants_position: i64,
     /// For whom, when the program acts for a user.

@@ -100,8 +100,8 @@ pub trait Decider: Default + Clone + PartialEq + Debug + Serialize + Deserialize
         None
     }
 
-    /// What an event does to who may do what in its tenant.
-    fn access(_event: &Self::Event) -> Option<AccessChange> {
+    /// What an event of the aggregate `id` does to who may do what in its tenant.
+    fn access(_event: &Self::Event, _id: Uuid) -> Option<AccessChange> {
         None
     }
 

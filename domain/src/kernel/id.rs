@@ -47,12 +47,16 @@ ids! {
     WorkspaceEntryId = "workspace entry";
     /// A user's membership in a workspace.
     MembershipId = "membership";
+    /// A role that a workspace made.
+    RoleId = "role";
     /// A pipeline.
     PipelineId = "pipeline";
     /// A stage of a pipeline.
     StageId = "stage";
     /// An item on a pipeline's board.
     ItemId = "pipeline item";
+    /// What operators have decided about the read models of a log; one for each log.
+    ProjectionControlId = "projection control";
     /// What a kind of task is made after.
     TaskTemplateId = "task template";
     /// A task.
@@ -71,6 +75,14 @@ impl From<WorkspaceId> for TenantId {
 impl From<TenantId> for WorkspaceId {
     fn from(id: TenantId) -> Self {
         Self(id.0)
+    }
+}
+
+impl TenantId {
+    /// The one aggregate of this log that holds what operators have decided about its read models.
+    #[must_use]
+    pub fn projection_control(self) -> ProjectionControlId {
+        ProjectionControlId(Uuid::new_v5(&self.0, b"projection-control"))
     }
 }
 

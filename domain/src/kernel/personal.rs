@@ -4,11 +4,12 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 use std::cell::Cell;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A value under the key of one data subject: a user's id, or the workspace's for free text about nobody in
 /// particular. Erasing the key leaves [`Personal::Erased`], never nothing.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Deserialize)]
 pub enum Personal<T> {
     /// Readable: only in memory, and on the way through the store's door.
     #[serde(rename = "$personal")]
@@ -17,6 +18,9 @@ pub enum Personal<T> {
         subject: Uuid,
         /// What is said.
         value: T,
+        /// The sealed text it was opened from, to which it goes back without being sealed anew.
+        #[serde(skip)]
+        sealed: Option<Arc<str>>,
     },
     /// Sealed under the subject's key.
     #[serde(rename = "$sealed")]
@@ -24,7 +28,7 @@ pub enum Personal<T> {
         /// Whose key opens it.
         subject: Uuid,
         /// Nonce, ciphertext and tag in base64.
-        text: String,
+        text: Arc<str>,
     },
     /// The subject's key is destroyed.
     #[serde(rename = "$erased")]
@@ -34,10 +38,24 @@ pub enum Personal<T> {
     },
 }
 
+/// What is said, of whom: not how it was sealed on its way.
+impl<T: PartialEq> PartialEq for Personal<T> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Open { subject, value, .. }, Self::Open { subject: of, value: said, .. }) => subject == of && value == said,
+            (Self::Sealed { subject, text }, Self::Sealed { subject: of, text: other }) => subject == of && text == other,
+            (Self::Erased { subject }, Self::Erased { subject: of }) => subject == of,
+            _ => false,
+        }
+    }
+}
+
+impl<T: Eq> Eq for Personal<T> {}
+
 impl<T> Personal<T> {
     /// Data about `subject`.
     pub fn new(subject: impl Into<Uuid>, value: T) -> Self {
-        Self::Open { subject: subject.into(), value }
+        Self::Open { subject: subject.into(), value, sealed: None }
     }
 
     /// The value, if it is open.
@@ -99,7 +117,7 @@ impl<T: Serialize> Serialize for Personal<T> {
             Self::Open { .. } if !AT_THE_DOOR.get() => {
                 return Err(S::Error::custom("personal data is serialised only by the store, which seals it"));
             }
-            Self::Open { subject, value } => Stored::Open { subject: *subject, value },
+            Self::Open { subject, value, .. } => Stored::Open { subject: *subject, value },
             Self::Sealed { subject, text } => Stored::Sealed { subject: *subject, text },
             Self::Erased { subject } => Stored::Erased { subject: *subject },
         };
@@ -111,6 +129,8 @@ impl<T: Serialize> Serialize for Personal<T> {
 pub trait Sealable {
     /// Whose key it is under.
     fn subject(&self) -> Uuid;
+    /// True for an open value that has never been sealed: only this takes a key to seal.
+    fn is_fresh(&self) -> bool;
     /// Seals an open value with `seal`, which takes JSON bytes.
     ///
     /// # Errors
@@ -128,9 +148,16 @@ impl<T: Serialize + DeserializeOwned> Sealable for Personal<T> {
         Personal::subject(self)
     }
 
+    fn is_fresh(&self) -> bool {
+        matches!(self, Self::Open { sealed: None, .. })
+    }
+
     fn seal(&mut self, seal: &mut dyn FnMut(Uuid, &[u8]) -> String) -> Result<(), serde_json::Error> {
-        if let Self::Open { subject, value } = self {
-            let text = seal(*subject, &serde_json::to_vec(value)?);
+        if let Self::Open { subject, value, sealed } = self {
+            let text = match sealed.take() {
+                Some(text) => text,
+                None => seal(*subject, &serde_json::to_vec(value)?).into(),
+            };
             *self = Self::Sealed { subject: *subject, text };
         }
         Ok(())
@@ -139,7 +166,7 @@ impl<T: Serialize + DeserializeOwned> Sealable for Personal<T> {
     fn unseal(&mut self, open: &mut dyn FnMut(Uuid, &str) -> Option<Vec<u8>>) -> Result<(), serde_json::Error> {
         if let Self::Sealed { subject, text } = self {
             *self = match open(*subject, text) {
-                Some(bytes) => Self::Open { subject: *subject, value: serde_json::from_slice(&bytes)? },
+                Some(bytes) => Self::Open { subject: *subject, value: serde_json::from_slice(&bytes)?, sealed: Some(Arc::clone(text)) },
                 None => Self::Erased { subject: *subject },
             };
         }
@@ -175,5 +202,18 @@ mod tests {
         assert_eq!(name.open().map(String::as_str), Some("Ada"));
         erased.unseal(&mut |_, _| None).unwrap();
         assert!(erased.is_erased());
+    }
+
+    #[test]
+    fn what_was_opened_goes_back_to_the_text_it_came_from() {
+        let mut name = Personal::new(Uuid::nil(), "Ada".to_owned());
+        assert!(name.is_fresh());
+        name.seal(&mut |_, _| "first".to_owned()).unwrap();
+        let sealed = name.clone();
+        name.unseal(&mut |_, _| Some(br#""Ada""#.to_vec())).unwrap();
+        assert!(!name.is_fresh());
+        assert_eq!(name, Personal::new(Uuid::nil(), "Ada".to_owned()));
+        name.seal(&mut |_, _| unreachable!("it has been sealed before")).unwrap();
+        assert_eq!(name, sealed);
     }
 }

@@ -84,6 +84,8 @@ texts! {
     Color: |text| text => color(&text);
     /// A tag: one line of 1 to 50 characters.
     Tag: |text| text.trim().to_owned() => one_line(&text, 1, 50);
+    /// The name of a role: one line of 1 to 50 characters.
+    RoleName: |text| text.trim().to_owned() => one_line(&text, 1, 50);
     /// Free text of at most 10,000 characters.
     LongText: |text| text => bounded(&text, 0, 10_000);
     /// Free text of at most 1,000 characters.

@@ -1,7 +1,8 @@
 //! What a member may do: (union of the roles + grants) - denies, within what the member's and the
 //! workspace's standing leave. No `system.*` permission ever comes out of a workspace.
 
-use super::{BuiltInRole, GrantSet, Permission, PermissionGrant};
+use super::{BuiltInRole, GrantSet, Permission, PermissionGrant, WORKSPACE_DELETE};
+use crate::RoleId;
 
 /// A role as a member holds it: one of the constants, or a workspace's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,8 +11,8 @@ pub enum Role<'a> {
     BuiltIn(BuiltInRole),
     /// A role that the workspace made.
     Custom {
-        /// The id of the role's aggregate.
-        id: &'a str,
+        /// The role's aggregate.
+        id: RoleId,
         /// What it grants.
         grants: &'a GrantSet,
     },
@@ -33,8 +34,8 @@ impl From<BuiltInRole> for Role<'_> {
     }
 }
 
-/// Whether member and workspace are in order. A suspended member of a suspended workspace is
-/// `MemberSuspended`.
+/// Whether member and workspace are in order. What leaves less stands for both: a suspended member of a suspended
+/// workspace is `MemberSuspended`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Both are active.
@@ -43,6 +44,8 @@ pub enum Standing {
     MemberSuspended,
     /// Everybody keeps `*.read` of what they hold; owners and admins keep `billing.*` as well.
     WorkspaceSuspended,
+    /// Nobody may do anything; owners keep `workspace.delete`, by which they restore it.
+    WorkspaceDeleted,
 }
 
 /// Whether somebody with these roles is an owner or holds `admin`: they keep billing in a suspended
@@ -73,11 +76,13 @@ pub fn effective<'a, R: Into<Role<'a>>>(
     } else {
         denies.into_iter().for_each(|permission| held.deny(permission));
     }
-    Permission::all().filter(|permission| permission.is_system()).for_each(|p| held.deny(p));
+    // The owner's are all but the platform's.
+    let held = held.intersection(BuiltInRole::Owner.grants());
 
     match standing {
         Standing::Active => held,
         Standing::MemberSuspended => GrantSet::EMPTY,
+        Standing::WorkspaceDeleted => held.retain(|permission| is_owner && permission == WORKSPACE_DELETE),
         Standing::WorkspaceSuspended => {
             let keeps_billing = administers(roles, is_owner);
             held.retain(|permission| permission.is_read() || (keeps_billing && permission.resource() == "billing"))

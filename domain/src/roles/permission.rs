@@ -19,6 +19,17 @@ pub enum NameError {
     /// Not the key of a built-in role. Holds the key, cut at 100 characters.
     #[error("unknown built-in role `{0}`: the keys are owner, admin, pm, operator, editor, author, member, viewer and client")]
     UnknownRole(String),
+    /// Neither the key of a built-in role nor an id. Holds the text, cut at 100 characters.
+    #[error(
+        "unknown role `{0}`: write the key of a built-in role (owner, admin, pm, operator, editor, author, member, viewer, client) or the id of one of the workspace's own"
+    )]
+    NotARole(String),
+    /// No name of a custom permission. Holds the name, cut at 100 characters.
+    #[error("`{0}` is no custom permission: write `custom.` and 1 to 20 of a-z, 0-9 and _, beginning with a letter")]
+    NotCustom(String),
+    /// One of the platform's, which no workspace can give. Holds the name.
+    #[error("`{0}` is the platform's: no workspace can give or deny it")]
+    OfThePlatform(String),
 }
 
 /// Bounds what an error repeats of its input: no valid name is longer.

@@ -2,188 +2,36 @@
 //! That its slug and kind are those reserved in the platform's directory, and that a slug is changed only while
 //! the new one is reserved there, is ensured by the process in `api` that sends these commands.
 
-use super::{Confidence, Currency, Membership, Plan, Settings, SettingsChanges};
-use crate::roles::{BuiltInRole, WORKSPACE_TRANSFER, WORKSPACE_UPDATE};
-use crate::{
-    AccessChange, Act, Caller, Decider, FactRef, Guarded, Json, Moment, Name, Needs, Patch, Personal, ShortText, Slug, TenantId, TimeZone,
-    UserId, edit,
-};
-use chrono::{Datelike, TimeZone as _, Utc};
+mod messages;
+
+pub use messages::{WorkspaceCommand, WorkspaceError, WorkspaceEvent, WorkspaceKind};
+
+use super::{Membership, Plan, Settings, SettingsChanges};
+use crate::roles::{BuiltInRole, CustomPermission, ROLES_CREATE, WORKSPACE_DELETE, WORKSPACE_TRANSFER, WORKSPACE_UPDATE};
+use crate::{AccessChange, Act, Caller, Decider, FactRef, Guarded, Moment, Needs, Patch, TenantId, UserId, edit};
+use chrono::{Datelike, TimeDelta, TimeZone as _, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use uuid::Uuid;
 
-/// Whether a workspace is one person's or a team's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+/// The most permissions of its own a workspace can have (`spec/roles.md`).
+pub const MAX_CUSTOM_PERMISSIONS: usize = 50;
+
+/// How long a deleted workspace can be restored (`spec/workspace.md`).
+const RESTORABLE: TimeDelta = TimeDelta::days(30);
+
+/// Whether a workspace is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum WorkspaceKind {
-    /// One user's own; that user is its only member and owner for ever.
-    Personal,
-    /// Of any number of members, as the plan allows.
-    Team,
+pub enum WorkspaceStatus {
+    /// It is.
+    #[default]
+    Active,
+    /// It can only be read.
+    Suspended,
+    /// It can only be restored.
+    Deleted,
 }
-
-/// What can happen to a workspace. Stored for ever.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
-#[serde(tag = "type")]
-pub enum WorkspaceEvent {
-    /// It came into being: the first event of its log.
-    WorkspaceCreated {
-        /// Its name for people.
-        name: String,
-        /// Its name in addresses, reserved in the directory before.
-        slug: String,
-        /// One person's or a team's.
-        kind: WorkspaceKind,
-        /// Its first owner.
-        owner_id: UserId,
-        /// What it may use.
-        plan: Plan,
-        /// When monthly quotas start anew: the first moment of a month, UTC.
-        quota_reset_at: Moment,
-    },
-    /// It is called otherwise.
-    WorkspaceRenamed {
-        /// The name it had.
-        from: String,
-        /// The name it has.
-        to: String,
-    },
-    /// It has another name in addresses.
-    WorkspaceSlugChanged {
-        /// The slug it had.
-        from: String,
-        /// The slug it has.
-        to: String,
-    },
-    /// Its defaults changed.
-    WorkspaceSettingsUpdated {
-        /// Only what changed.
-        changes: SettingsChanges,
-    },
-    /// A member owns it too.
-    OwnershipGranted {
-        /// The new owner.
-        user_id: UserId,
-    },
-    /// A user owns it no longer.
-    OwnershipRevoked {
-        /// The former owner.
-        user_id: UserId,
-    },
-    /// It may use more or less from now on.
-    WorkspacePlanChanged {
-        /// The plan it had.
-        from: Plan,
-        /// The plan it has.
-        to: Plan,
-        /// Why.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Personal<String>>,
-    },
-}
-
-crate::event!(WorkspaceEvent);
-
-/// What can be asked of a workspace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all_fields = "camelCase")]
-pub enum WorkspaceCommand {
-    /// Creates it, in the log of its own id, for the user who asks or for whom the program acts.
-    CreateWorkspace {
-        /// Its name for people.
-        name: Name,
-        /// Its name in addresses.
-        slug: Slug,
-        /// One person's or a team's.
-        kind: WorkspaceKind,
-        /// FREE unless the program says otherwise; users may not say.
-        #[serde(default)]
-        plan: Option<Plan>,
-    },
-    /// Gives it another name.
-    RenameWorkspace {
-        /// The new name.
-        name: Name,
-    },
-    /// Gives it another name in addresses.
-    ChangeSlug {
-        /// The new slug.
-        slug: Slug,
-    },
-    /// Changes its defaults.
-    UpdateSettings {
-        /// The role that new members get when nobody names one.
-        #[serde(default, skip_serializing_if = "Patch::is_keep")]
-        default_role_key: Patch<BuiltInRole>,
-        /// Its time zone.
-        #[serde(default, skip_serializing_if = "Patch::is_keep")]
-        timezone: Patch<TimeZone>,
-        /// Its currency.
-        #[serde(default, skip_serializing_if = "Patch::is_keep")]
-        currency: Patch<Option<Currency>>,
-        /// From which confidence an AI's answer counts without review.
-        #[serde(default, skip_serializing_if = "Patch::is_keep")]
-        ai_min_confidence: Patch<Confidence>,
-        /// What clients keep for themselves.
-        #[serde(default, skip_serializing_if = "Patch::is_keep")]
-        custom: Patch<Option<Json<64>>>,
-    },
-    /// Makes an active member an owner.
-    GrantOwnership {
-        /// The member.
-        user_id: UserId,
-    },
-    /// Takes ownership from somebody, oneself included, while another owner is left.
-    RevokeOwnership {
-        /// The owner.
-        user_id: UserId,
-    },
-    /// Sets what it may use. What it uses beyond a smaller plan stays; only more is refused.
-    ChangePlan {
-        /// The new plan.
-        plan: Plan,
-        /// Why.
-        #[serde(default)]
-        reason: Option<ShortText>,
-    },
-}
-
-/// Why a workspace refuses.
-#[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr)]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum WorkspaceError {
-    /// It does not exist.
-    #[error("there is no such workspace; create it first")]
-    NotFound,
-    /// It exists.
-    #[error("this workspace exists already; choose another id to create another")]
-    AlreadyExists,
-    /// The command stands in another log.
-    #[error("a workspace is created in the log of its own id; send the command to that tenant")]
-    ForeignLog,
-    /// The program acts for nobody.
-    #[error("a workspace needs an owner; create it as a user or on behalf of one")]
-    NoOwner,
-    /// There is only one owner, for ever.
-    #[error("a PERSONAL workspace has one owner for ever; create a TEAM workspace to share ownership")]
-    PersonalWorkspace,
-    /// Only members can own.
-    #[error("there is no such active member in this workspace; add the user first")]
-    #[strum(serialize = "MEMBER_NOT_FOUND")]
-    NotAMember,
-    /// Somebody must own it.
-    #[error("this is the last owner; grant ownership to another member first")]
-    LastOwner,
-    /// Ownership is no role to hand out.
-    #[error("`owner` cannot be a default role; name another role, and make owners by GrantOwnership")]
-    OwnerNotAssignable,
-}
-
-crate::refusal!(WorkspaceError, {
-    Self::NotAMember | Self::LastOwner => "userId",
-    Self::OwnerNotAssignable => "defaultRoleKey",
-});
 
 /// A workspace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -191,8 +39,8 @@ pub enum Workspace {
     /// There is none.
     #[default]
     Absent,
-    /// It is in use.
-    Active {
+    /// There is one.
+    Live {
         /// Its name for people.
         name: String,
         /// Its name in addresses.
@@ -207,6 +55,12 @@ pub enum Workspace {
         settings: Settings,
         /// Its owners: at least one.
         owners: BTreeSet<UserId>,
+        /// The permissions of its own that count.
+        #[serde(default)]
+        custom_permissions: BTreeSet<CustomPermission>,
+        /// Whether it is in use.
+        #[serde(default)]
+        status: WorkspaceStatus,
     },
 }
 
@@ -216,7 +70,7 @@ impl Workspace {
     pub fn plan(&self) -> Option<Plan> {
         match self {
             Self::Absent => None,
-            Self::Active { plan, .. } => Some(*plan),
+            Self::Live { plan, .. } => Some(*plan),
         }
     }
 
@@ -225,7 +79,7 @@ impl Workspace {
     pub fn kind(&self) -> Option<WorkspaceKind> {
         match self {
             Self::Absent => None,
-            Self::Active { kind, .. } => Some(*kind),
+            Self::Live { kind, .. } => Some(*kind),
         }
     }
 
@@ -234,15 +88,33 @@ impl Workspace {
     pub fn slug(&self) -> Option<&str> {
         match self {
             Self::Absent => None,
-            Self::Active { slug, .. } => Some(slug),
+            Self::Live { slug, .. } => Some(slug),
         }
+    }
+
+    /// Whether it is in use, if it exists.
+    #[must_use]
+    pub fn status(&self) -> Option<WorkspaceStatus> {
+        match self {
+            Self::Absent => None,
+            Self::Live { status, .. } => Some(*status),
+        }
+    }
+
+    /// The permissions of its own that count.
+    pub fn custom_permissions(&self) -> impl Iterator<Item = &CustomPermission> {
+        let known = match self {
+            Self::Absent => None,
+            Self::Live { custom_permissions, .. } => Some(custom_permissions),
+        };
+        known.into_iter().flatten()
     }
 
     /// Its owners; none while it does not exist.
     pub fn owners(&self) -> impl Iterator<Item = UserId> {
         let owners = match self {
             Self::Absent => None,
-            Self::Active { owners, .. } => Some(owners),
+            Self::Live { owners, .. } => Some(owners),
         };
         owners.into_iter().flatten().copied()
     }
@@ -259,12 +131,20 @@ impl Guarded<Workspace> for WorkspaceCommand {
         self.into()
     }
 
-    fn needs(&self, _: &Workspace, _: &Caller) -> Needs {
+    fn needs(&self, workspace: &Workspace, _: &Caller) -> Needs {
+        // A workspace is its owners' own.
+        let held = |permission| Needs::owned_by(permission, workspace.owners());
         match self {
             Self::CreateWorkspace { plan: None, .. } => Needs::Itself(None).or(Needs::System),
-            Self::CreateWorkspace { plan: Some(_), .. } | Self::ChangePlan { .. } => Needs::System,
-            Self::RenameWorkspace { .. } | Self::ChangeSlug { .. } | Self::UpdateSettings { .. } => Needs::new(WORKSPACE_UPDATE),
-            Self::GrantOwnership { .. } | Self::RevokeOwnership { .. } => Needs::new(WORKSPACE_TRANSFER),
+            Self::CreateWorkspace { plan: Some(_), .. }
+            | Self::ChangePlan { .. }
+            | Self::SuspendWorkspace { .. }
+            | Self::ReinstateWorkspace {} => Needs::System,
+            Self::RenameWorkspace { .. } | Self::ChangeSlug { .. } | Self::UpdateSettings { .. } => held(WORKSPACE_UPDATE),
+            Self::GrantOwnership { .. } | Self::RevokeOwnership { .. } => held(WORKSPACE_TRANSFER),
+            Self::RegisterCustomPermission { .. } => Needs::new(ROLES_CREATE),
+            Self::RetireCustomPermission { .. } => held(ROLES_CREATE),
+            Self::DeleteWorkspace { .. } | Self::RestoreWorkspace {} => held(WORKSPACE_DELETE),
         }
     }
 
@@ -285,7 +165,8 @@ impl Decider for Workspace {
     fn decide(&self, command: WorkspaceCommand, act: &Act) -> Result<Vec<WorkspaceEvent>, WorkspaceError> {
         use WorkspaceCommand::*;
         use WorkspaceEvent::*;
-        let Self::Active { name: old_name, slug: old_slug, kind, plan: old_plan, settings, owners, .. } = self else {
+        let Self::Live { name: old_name, slug: old_slug, kind, plan: old_plan, settings, owners, custom_permissions, status, .. } = self
+        else {
             return match command {
                 CreateWorkspace { name, slug, kind, plan } => {
                     // Whoever creates a workspace owns it: it must not happen in the log of another one.
@@ -309,6 +190,26 @@ impl Decider for Workspace {
         let personal = *kind == WorkspaceKind::Personal;
         Ok(match command {
             CreateWorkspace { .. } => return Err(WorkspaceError::AlreadyExists),
+            RestoreWorkspace {} if *status == WorkspaceStatus::Deleted => vec![WorkspaceRestored],
+            RestoreWorkspace {} => vec![],
+            DeleteWorkspace { .. } if *status == WorkspaceStatus::Deleted => vec![],
+            _ if *status == WorkspaceStatus::Deleted => return Err(WorkspaceError::Deleted),
+            DeleteWorkspace { .. } if *status == WorkspaceStatus::Suspended => return Err(WorkspaceError::Suspended),
+            DeleteWorkspace { confirm_slug } if confirm_slug != *old_slug => return Err(WorkspaceError::SlugMismatch),
+            DeleteWorkspace { .. } => vec![WorkspaceDeleted { purge_after: act.now() + RESTORABLE }],
+            SuspendWorkspace { .. } if *status == WorkspaceStatus::Suspended => vec![],
+            SuspendWorkspace { reason } => vec![WorkspaceSuspended { reason: reason.map(|text| act.free_text(text)) }],
+            ReinstateWorkspace {} if *status == WorkspaceStatus::Suspended => vec![WorkspaceReinstated],
+            ReinstateWorkspace {} => vec![],
+            RegisterCustomPermission { name, .. } if custom_permissions.contains(&name) => vec![],
+            RegisterCustomPermission { .. } if custom_permissions.len() >= MAX_CUSTOM_PERMISSIONS => {
+                return Err(WorkspaceError::QuotaExceeded);
+            }
+            RegisterCustomPermission { name, description } => {
+                vec![CustomPermissionRegistered { name, description: description.map(|text| act.free_text(text)) }]
+            }
+            RetireCustomPermission { name } if custom_permissions.contains(&name) => vec![CustomPermissionRetired { name }],
+            RetireCustomPermission { .. } => return Err(WorkspaceError::PermissionNotFound),
             RenameWorkspace { name } if name.as_str() == old_name => vec![],
             RenameWorkspace { name } => vec![WorkspaceRenamed { from: old_name.clone(), to: name.into() }],
             ChangeSlug { slug } if slug.as_str() == old_slug => vec![],
@@ -343,10 +244,20 @@ impl Decider for Workspace {
     fn apply(&mut self, event: WorkspaceEvent) {
         use WorkspaceEvent::*;
         if let WorkspaceCreated { name, slug, kind, owner_id, plan, quota_reset_at } = event {
-            *self = Self::Active { name, slug, kind, plan, quota_reset_at, settings: Settings::default(), owners: [owner_id].into() };
+            *self = Self::Live {
+                name,
+                slug,
+                kind,
+                plan,
+                quota_reset_at,
+                settings: Settings::default(),
+                owners: [owner_id].into(),
+                custom_permissions: BTreeSet::new(),
+                status: WorkspaceStatus::Active,
+            };
             return;
         }
-        let Self::Active { name, slug, plan, settings, owners, .. } = self else { return };
+        let Self::Live { name, slug, plan, settings, owners, custom_permissions, status, .. } = self else { return };
         match event {
             WorkspaceCreated { .. } => {}
             WorkspaceRenamed { to, .. } => *name = to,
@@ -355,15 +266,29 @@ impl Decider for Workspace {
             OwnershipGranted { user_id } => drop(owners.insert(user_id)),
             OwnershipRevoked { user_id } => drop(owners.remove(&user_id)),
             WorkspacePlanChanged { to, .. } => *plan = to,
+            CustomPermissionRegistered { name, .. } => drop(custom_permissions.insert(name)),
+            CustomPermissionRetired { name } => drop(custom_permissions.remove(&name)),
+            WorkspaceSuspended { .. } => *status = WorkspaceStatus::Suspended,
+            WorkspaceDeleted { .. } => *status = WorkspaceStatus::Deleted,
+            WorkspaceReinstated | WorkspaceRestored => *status = WorkspaceStatus::Active,
         }
     }
 
-    fn access(event: &WorkspaceEvent) -> Option<AccessChange> {
+    fn access(event: &WorkspaceEvent, _: Uuid) -> Option<AccessChange> {
         match event {
             WorkspaceEvent::WorkspaceCreated { owner_id, .. } => Some(AccessChange::OwnerAdded(*owner_id)),
             WorkspaceEvent::OwnershipGranted { user_id } => Some(AccessChange::OwnerAdded(*user_id)),
             WorkspaceEvent::OwnershipRevoked { user_id } => Some(AccessChange::OwnerRemoved(*user_id)),
-            _ => None,
+            WorkspaceEvent::CustomPermissionRegistered { name, .. } => Some(AccessChange::PermissionRegistered(name.clone())),
+            WorkspaceEvent::CustomPermissionRetired { name } => Some(AccessChange::PermissionRetired(name.clone())),
+            WorkspaceEvent::WorkspaceSuspended { .. } => Some(AccessChange::WorkspaceSuspended(true)),
+            WorkspaceEvent::WorkspaceReinstated => Some(AccessChange::WorkspaceSuspended(false)),
+            WorkspaceEvent::WorkspaceDeleted { .. } => Some(AccessChange::WorkspaceDeleted(true)),
+            WorkspaceEvent::WorkspaceRestored => Some(AccessChange::WorkspaceDeleted(false)),
+            WorkspaceEvent::WorkspaceRenamed { .. }
+            | WorkspaceEvent::WorkspaceSlugChanged { .. }
+            | WorkspaceEvent::WorkspaceSettingsUpdated { .. }
+            | WorkspaceEvent::WorkspacePlanChanged { .. } => None,
         }
     }
 }

@@ -1,12 +1,16 @@
-//! A membership joins a user to a workspace with one to ten roles; an owner stays a member.
+//! A membership joins a user to a workspace with one to ten roles; an owner stays a member, and is never suspended.
 //! Its id derives from the workspace and the user, so there is one for each pair, and who has left comes back to it.
 
-use super::{Workspace, WorkspaceKind};
-use crate::roles::{BuiltInRole, MEMBERS_REMOVE, ROLES_ASSIGN, USERS_DELETE};
-use crate::{
-    AccessChange, Act, Caller, ClaimChange, ClaimName, Decider, Email, FactRef, Guarded, Needs, Personal, ShortText, Title, UserId,
-    WorkspaceId,
+mod messages;
+
+pub use messages::{MemberProfile, MemberSource, MembershipCommand, MembershipError, MembershipEvent, OverrideChanges};
+
+use super::handing_on::{built_in, may_hand_on, registered, workspace};
+use super::{Role, Workspace, WorkspaceKind, WorkspaceStatus};
+use crate::roles::{
+    BuiltInRole, Grantable, MEMBERS_REMOVE, MEMBERS_UPDATE, Permission, PermissionName, PermissionSet, ROLES_ASSIGN, RoleRef, USERS_DELETE,
 };
+use crate::{AccessChange, Act, Caller, Change, ClaimChange, ClaimName, Decider, FactRef, Guarded, Needs, Personal, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -14,163 +18,23 @@ use uuid::Uuid;
 /// The most roles a member can have (`spec/roles.md`).
 pub const MAX_ROLES: usize = 10;
 
-/// How a member came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum MemberSource {
-    /// They created the workspace.
-    Creator,
-    /// They accepted an invitation.
-    Invitation,
-    /// The program added them.
-    Provisioned,
-}
-
-/// What a workspace shows of a member: carried over from the user, who lives in the platform's log.
+/// A member, and what makes out what they may do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MemberProfile {
-    /// The user's display name, if they have one.
+pub struct Seat {
+    /// The user.
+    pub user_id: UserId,
+    /// One to ten roles, `owner` not among them.
+    pub roles: BTreeSet<RoleRef>,
+    /// What they may do beside.
     #[serde(default)]
-    pub name: Option<Title>,
-    /// The user's e-mail address.
-    pub email: Email,
+    pub grants: PermissionSet,
+    /// What they may not do.
+    #[serde(default)]
+    pub denies: BTreeSet<PermissionName>,
+    /// They may do nothing for now.
+    #[serde(default)]
+    pub suspended: bool,
 }
-
-/// What can happen to a membership. Stored for ever.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames)]
-#[serde(tag = "type")]
-pub enum MembershipEvent {
-    /// A user is a member, for the first time or again.
-    MemberJoined {
-        /// The user.
-        user_id: UserId,
-        /// Their roles, in order and each once.
-        roles: Vec<BuiltInRole>,
-        /// How they came.
-        source: MemberSource,
-        /// Their display name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        profile_name: Option<Personal<String>>,
-        /// Their e-mail address.
-        profile_email: Personal<String>,
-        /// The seats of the workspace's plan at that time; none is no limit.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        limit: Option<u32>,
-    },
-    /// A member has one more role.
-    RoleAssigned {
-        /// The member.
-        user_id: UserId,
-        /// The role.
-        role: BuiltInRole,
-        /// Who gave it; nobody when the program did so on its own.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        assigned_by: Option<UserId>,
-    },
-    /// A member has one role less.
-    RoleRevoked {
-        /// The member.
-        user_id: UserId,
-        /// The role.
-        role: BuiltInRole,
-    },
-    /// A user is a member no longer.
-    MemberRemoved {
-        /// The user.
-        user_id: UserId,
-        /// Why.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reason: Option<Personal<String>>,
-        /// True when they left by themselves.
-        left: bool,
-    },
-}
-
-crate::event!(MembershipEvent);
-
-/// What can be asked of a membership.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
-#[serde(rename_all_fields = "camelCase")]
-pub enum MembershipCommand {
-    /// Makes a user a member.
-    AddMember {
-        /// The user.
-        user_id: UserId,
-        /// One to ten roles, `owner` not among them.
-        roles: Vec<BuiltInRole>,
-        /// How they come.
-        source: MemberSource,
-        /// What the workspace shows of them.
-        profile: MemberProfile,
-    },
-    /// Gives a member a role.
-    AssignRole {
-        /// The role.
-        role: BuiltInRole,
-    },
-    /// Takes a role from a member.
-    RevokeRole {
-        /// The role.
-        role: BuiltInRole,
-    },
-    /// Ends the membership.
-    RemoveMember {
-        /// Why.
-        #[serde(default)]
-        reason: Option<ShortText>,
-    },
-    /// Ends one's own membership.
-    LeaveWorkspace {},
-}
-
-/// Why a membership refuses.
-#[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr)]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum MembershipError {
-    /// The user is no member.
-    #[error("this user is no member of the workspace; add them first")]
-    NotFound,
-    /// The user is one already.
-    #[error("this user is a member already, with other roles; assign or revoke roles instead")]
-    AlreadyMember,
-    /// There is nothing to join.
-    #[error("there is no such workspace to join; create it first")]
-    WorkspaceNotFound,
-    /// Nobody but the owner.
-    #[error("a PERSONAL workspace has its owner as its only member; create a TEAM workspace to work together")]
-    PersonalWorkspace,
-    /// No seat is left.
-    #[error("the plan's seats are all taken; remove a member or choose a larger plan")]
-    QuotaExceeded,
-    /// Too few or too many roles.
-    #[error("a member has 1 to {MAX_ROLES} roles; name as many")]
-    RoleCount,
-    /// Ownership is no role to hand out.
-    #[error("`owner` is neither assigned nor revoked as a role; use GrantOwnership or RevokeOwnership of the workspace")]
-    OwnerNotAssignable,
-    /// Nobody hands on more than they have (guard rule 1).
-    #[error("the role grants what you may not do yourself; ask somebody who holds all of it")]
-    BeyondOwnGrants,
-    /// Nobody changes their own roles (guard rule 3).
-    #[error("nobody changes their own roles; ask another administrator")]
-    OwnRoles,
-    /// A member has a role.
-    #[error("this is the member's last role; assign another first, or remove the member")]
-    LastRole,
-    /// Somebody must own the workspace.
-    #[error("this is the workspace's last owner; grant ownership to another member first")]
-    LastOwner,
-    /// Owners stay.
-    #[error("an owner cannot go; revoke their ownership first")]
-    OwnerStays,
-}
-
-crate::refusal!(MembershipError, {
-    Self::RoleCount => "roles",
-    Self::OwnerNotAssignable | Self::BeyondOwnGrants | Self::LastRole => "role",
-    Self::AlreadyMember | Self::PersonalWorkspace => "userId",
-});
 
 /// A membership.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -179,12 +43,7 @@ pub enum Membership {
     #[default]
     Absent,
     /// The user is a member.
-    Active {
-        /// The user.
-        user_id: UserId,
-        /// One to ten roles, `owner` not among them.
-        roles: BTreeSet<BuiltInRole>,
-    },
+    Live(Seat),
     /// The user has been a member.
     Removed {
         /// The user.
@@ -198,16 +57,29 @@ impl Membership {
         FactRef::of::<Self>(WorkspaceId::from(caller.tenant).membership(user))
     }
 
-    /// Whether a user is an active member, by the fact that the command has declared.
-    pub(crate) fn has(act: &Act, user: UserId) -> bool {
-        let id = WorkspaceId::from(act.caller().tenant).membership(user);
-        act.fact::<Self>(id).is_some_and(Self::is_active)
+    /// A user's membership, if the command has declared it.
+    pub(crate) fn of(act: &Act, user: UserId) -> Option<&Self> {
+        act.fact(WorkspaceId::from(act.caller().tenant).membership(user))
     }
 
-    /// True while the user is a member.
+    /// Whether a user is an active member, by the fact that the command has declared.
+    pub(crate) fn has(act: &Act, user: UserId) -> bool {
+        Self::of(act, user).is_some_and(Self::is_active)
+    }
+
+    /// The member, suspended or not, while the user is one.
+    #[must_use]
+    pub fn seat(&self) -> Option<&Seat> {
+        match self {
+            Self::Live(seat) => Some(seat),
+            Self::Absent | Self::Removed { .. } => None,
+        }
+    }
+
+    /// True while the user is a member and not suspended.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        matches!(self, Self::Active { .. })
+        self.seat().is_some_and(|seat| !seat.suspended)
     }
 
     /// Who it is about, once they have joined.
@@ -215,23 +87,19 @@ impl Membership {
     pub fn user_id(&self) -> Option<UserId> {
         match self {
             Self::Absent => None,
-            Self::Active { user_id, .. } | Self::Removed { user_id } => Some(*user_id),
+            Self::Live(Seat { user_id, .. }) | Self::Removed { user_id } => Some(*user_id),
         }
     }
 
-    /// The roles of an active member, `owner` never among them.
-    pub fn roles(&self) -> impl Iterator<Item = BuiltInRole> {
-        let roles = match self {
-            Self::Active { roles, .. } => Some(roles),
-            Self::Absent | Self::Removed { .. } => None,
-        };
-        roles.into_iter().flatten().copied()
+    /// The roles of a member, `owner` never among them.
+    pub fn roles(&self) -> impl Iterator<Item = RoleRef> {
+        self.seat().into_iter().flat_map(|seat| &seat.roles).copied()
     }
 
     fn join(
         &self,
         user_id: UserId,
-        roles: Vec<BuiltInRole>,
+        roles: Vec<RoleRef>,
         source: MemberSource,
         profile: MemberProfile,
         act: &Act,
@@ -243,12 +111,11 @@ impl Membership {
             return Err(MembershipError::RoleCount);
         }
         let wanted: BTreeSet<_> = roles.into_iter().collect();
-        if wanted.contains(&BuiltInRole::Owner) {
-            return Err(MembershipError::OwnerNotAssignable);
+        wanted.iter().try_for_each(|role| given_by(*role, act).map(drop))?;
+        if let Self::Live(seat) = self {
+            return if wanted == seat.roles { Ok(vec![]) } else { Err(MembershipError::AlreadyMember) };
         }
-        if let Self::Active { roles, .. } = self {
-            return if wanted == *roles { Ok(vec![]) } else { Err(MembershipError::AlreadyMember) };
-        }
+        open(act)?;
         if kind == WorkspaceKind::Personal && !workspace(act).is_some_and(|workspace| workspace.is_owner(user_id)) {
             return Err(MembershipError::PersonalWorkspace);
         }
@@ -263,25 +130,76 @@ impl Membership {
     }
 }
 
-fn workspace(act: &Act) -> Option<&Workspace> {
-    act.fact(act.caller().tenant)
-}
-
-/// Guard rules 1 and 3 of `spec/roles.md`, for giving and for taking.
-fn may_hand_on(role: BuiltInRole, user_id: UserId, act: &Act) -> Result<(), MembershipError> {
-    if role == BuiltInRole::Owner {
-        Err(MembershipError::OwnerNotAssignable)
-    } else if act.user() == Some(user_id) {
-        Err(MembershipError::OwnRoles)
-    } else if !role.grants().is_subset_of(&act.caller().grants) {
-        Err(MembershipError::BeyondOwnGrants)
-    } else {
-        Ok(())
+/// What a role that can be assigned gives here.
+fn given_by(role: RoleRef, act: &Act) -> Result<PermissionSet, MembershipError> {
+    match role {
+        RoleRef::BuiltIn(BuiltInRole::Owner) => Err(MembershipError::OwnerNotAssignable),
+        RoleRef::BuiltIn(role) => Ok(built_in(role, act)),
+        RoleRef::Custom(id) => {
+            act.fact::<Role>(id).and_then(Role::live).map(|role| role.permissions.clone()).ok_or(MembershipError::RoleNotFound)
+        }
     }
 }
 
+/// Nothing comes or goes where the workspace stands still.
+fn open(act: &Act) -> Result<(), MembershipError> {
+    match workspace(act).and_then(Workspace::status) {
+        Some(WorkspaceStatus::Active) => Ok(()),
+        Some(WorkspaceStatus::Suspended | WorkspaceStatus::Deleted) => Err(MembershipError::WorkspaceClosed),
+        None => Err(MembershipError::WorkspaceNotFound),
+    }
+}
+
+/// Guard rule 3.
+fn not_oneself(user_id: UserId, act: &Act) -> Result<(), MembershipError> {
+    if act.user() == Some(user_id) { Err(MembershipError::OwnRoles) } else { Ok(()) }
+}
+
+/// Guard rules 1 and 3, for giving and for taking.
+fn may_change(role: RoleRef, user_id: UserId, act: &Act) -> Result<(), MembershipError> {
+    let given = given_by(role, act)?;
+    not_oneself(user_id, act)?;
+    if may_hand_on(&given, act) { Ok(()) } else { Err(MembershipError::BeyondOwnGrants) }
+}
+
+/// The overrides that come into a member's, and those that go, by guard rule 1: whoever lifts a denial gives, and
+/// whoever denies takes, all of the permission.
+fn overridden(
+    seat: &Seat,
+    grants: PermissionSet,
+    denies: BTreeSet<PermissionName>,
+    act: &Act,
+) -> Result<Vec<MembershipEvent>, MembershipError> {
+    not_oneself(seat.user_id, act)?;
+    let whole = |permission: &PermissionName| match permission {
+        PermissionName::Catalogue(permission) => Grantable::Catalogue(permission.any()),
+        PermissionName::Custom(permission) => Grantable::Custom(permission.clone()),
+    };
+    let new = |held: &PermissionSet, others: &PermissionSet| {
+        held.iter().filter(|grant| others.held(&grant.permission()).as_ref() != Some(grant)).collect::<Vec<_>>()
+    };
+    let added: Vec<Grantable> = new(&grants, &seat.grants).into_iter().chain(denies.difference(&seat.denies).map(whole)).collect();
+    let unknown = added.iter().find_map(|grant| match grant {
+        Grantable::Custom(permission) if !registered(permission, act) => Some(permission),
+        _ => None,
+    });
+    if let Some(unknown) = unknown {
+        return Err(MembershipError::PermissionNotFound(unknown.to_string()));
+    }
+    let gone = new(&seat.grants, &grants).into_iter().chain(seat.denies.difference(&denies).map(whole));
+    if !may_hand_on(&added.into_iter().chain(gone).collect(), act) {
+        return Err(MembershipError::BeyondOwnGrants);
+    }
+    let changes = OverrideChanges {
+        grants: (grants != seat.grants).then(|| Change { from: seat.grants.clone(), to: grants }),
+        denies: (denies != seat.denies).then(|| Change { from: seat.denies.clone(), to: denies }),
+    };
+    let changed = changes != OverrideChanges::default();
+    Ok(changed.then_some(MembershipEvent::PermissionOverridesSet { user_id: seat.user_id, changes }).into_iter().collect())
+}
+
 /// Ownership is given up before membership: then the workspace alone watches over its last owner.
-fn may_go(user_id: UserId, act: &Act) -> Result<(), MembershipError> {
+fn not_an_owner(user_id: UserId, act: &Act) -> Result<(), MembershipError> {
     match workspace(act) {
         Some(workspace) if workspace.is_owner(user_id) => {
             Err(if workspace.owners().count() == 1 { MembershipError::LastOwner } else { MembershipError::OwnerStays })
@@ -291,25 +209,46 @@ fn may_go(user_id: UserId, act: &Act) -> Result<(), MembershipError> {
     }
 }
 
+impl Seat {
+    /// The end of the membership. From a workspace that is deleted nobody goes; one may leave a suspended one.
+    fn gone(&self, reason: Option<Personal<String>>, left: bool, act: &Act) -> Result<Vec<MembershipEvent>, MembershipError> {
+        if workspace(act).and_then(Workspace::status) == Some(WorkspaceStatus::Deleted) {
+            return Err(MembershipError::WorkspaceClosed);
+        }
+        not_an_owner(self.user_id, act)?;
+        let custom_roles = self.roles.iter().filter_map(|role| role.custom()).collect();
+        Ok(vec![MembershipEvent::MemberRemoved { user_id: self.user_id, reason, left, custom_roles }])
+    }
+}
+
 impl Guarded<Membership> for MembershipCommand {
     fn name(&self) -> &'static str {
         self.into()
     }
 
     fn needs(&self, membership: &Membership, _: &Caller) -> Needs {
+        // A member's membership is their own, and nobody else's.
+        let held = |permission: Permission| match membership.user_id() {
+            Some(user) => Needs::owned_by(permission, [user]),
+            None => Needs::new(permission),
+        };
         match self {
             Self::AddMember { .. } => Needs::System,
-            Self::AssignRole { .. } | Self::RevokeRole { .. } => Needs::new(ROLES_ASSIGN),
-            Self::RemoveMember { .. } => Needs::new(MEMBERS_REMOVE).or(Needs::new(USERS_DELETE)),
+            Self::AssignRole { .. } | Self::RevokeRole { .. } | Self::SetPermissionOverrides { .. } => held(ROLES_ASSIGN),
+            Self::SuspendMember { .. } | Self::ReinstateMember {} => held(MEMBERS_UPDATE),
+            Self::RemoveMember { .. } => held(MEMBERS_REMOVE).or(held(USERS_DELETE)),
             Self::LeaveWorkspace {} => Needs::Itself(membership.user_id()),
         }
     }
 
     fn facts(&self, _: &Membership, caller: &Caller) -> Vec<FactRef> {
-        match self {
-            Self::AddMember { .. } | Self::RemoveMember { .. } | Self::LeaveWorkspace {} => vec![FactRef::of::<Workspace>(caller.tenant)],
-            Self::AssignRole { .. } | Self::RevokeRole { .. } => vec![],
-        }
+        let roles = match self {
+            Self::AddMember { roles, .. } => roles.as_slice(),
+            Self::AssignRole { role } | Self::RevokeRole { role } => std::slice::from_ref(role),
+            _ => &[],
+        };
+        let wanted = roles.iter().filter_map(|role| role.custom()).map(Role::wanted);
+        std::iter::once(FactRef::of::<Workspace>(caller.tenant)).chain(wanted).collect()
     }
 }
 
@@ -326,44 +265,57 @@ impl Decider for Membership {
             (_, AddMember { user_id, roles, source, profile }) => self.join(user_id, roles, source, profile, act)?,
             (Self::Removed { .. }, RemoveMember { .. } | LeaveWorkspace {}) => vec![],
             (Self::Absent | Self::Removed { .. }, _) => return Err(MembershipError::NotFound),
-            (Self::Active { user_id, roles }, AssignRole { role }) => {
-                may_hand_on(role, *user_id, act)?;
-                if roles.contains(&role) { vec![] } else { vec![RoleAssigned { user_id: *user_id, role, assigned_by: act.user() }] }
+            (Self::Live(Seat { user_id, roles, .. }), AssignRole { role }) => {
+                may_change(role, *user_id, act)?;
+                match (roles.contains(&role), roles.len()) {
+                    (true, _) => vec![],
+                    (false, MAX_ROLES..) => return Err(MembershipError::RoleCount),
+                    (false, _) => vec![RoleAssigned { user_id: *user_id, role, assigned_by: act.user() }],
+                }
             }
-            (Self::Active { user_id, roles }, RevokeRole { role }) => {
-                may_hand_on(role, *user_id, act)?;
+            (Self::Live(Seat { user_id, roles, .. }), RevokeRole { role }) => {
+                may_change(role, *user_id, act)?;
                 match (roles.contains(&role), roles.len()) {
                     (false, _) => vec![],
                     (true, 1) => return Err(MembershipError::LastRole),
                     (true, _) => vec![RoleRevoked { user_id: *user_id, role }],
                 }
             }
-            (Self::Active { user_id, .. }, RemoveMember { reason }) => {
-                may_go(*user_id, act)?;
-                vec![MemberRemoved { user_id: *user_id, reason: reason.map(|text| act.free_text(text)), left: false }]
+            (Self::Live(seat), SetPermissionOverrides { grants, denies }) => {
+                overridden(seat, grants.into_iter().collect(), denies.into_iter().collect(), act)?
             }
-            (Self::Active { user_id, .. }, LeaveWorkspace {}) => {
-                may_go(*user_id, act)?;
-                vec![MemberRemoved { user_id: *user_id, reason: None, left: true }]
+            (Self::Live(Seat { user_id, suspended, .. }), SuspendMember { reason }) => {
+                not_oneself(*user_id, act)?;
+                not_an_owner(*user_id, act)?;
+                let reason = reason.map(|text| act.free_text(text));
+                if *suspended { vec![] } else { vec![MemberSuspended { user_id: *user_id, reason }] }
             }
+            (Self::Live(Seat { user_id, suspended, .. }), ReinstateMember {}) => {
+                not_oneself(*user_id, act)?;
+                if *suspended { vec![MemberReinstated { user_id: *user_id }] } else { vec![] }
+            }
+            (Self::Live(seat), RemoveMember { reason }) => seat.gone(reason.map(|text| act.free_text(text)), false, act)?,
+            (Self::Live(seat), LeaveWorkspace {}) => seat.gone(None, true, act)?,
         })
     }
 
     fn apply(&mut self, event: MembershipEvent) {
         use MembershipEvent::*;
-        match event {
-            MemberJoined { user_id, roles, .. } => *self = Self::Active { user_id, roles: roles.into_iter().collect() },
-            MemberRemoved { user_id, .. } => *self = Self::Removed { user_id },
-            RoleAssigned { role, .. } => {
-                if let Self::Active { roles, .. } = self {
-                    roles.insert(role);
-                }
+        match (&mut *self, event) {
+            (_, MemberJoined { user_id, roles, .. }) => {
+                let (grants, denies) = Default::default();
+                *self = Self::Live(Seat { user_id, roles: roles.into_iter().collect(), grants, denies, suspended: false });
             }
-            RoleRevoked { role, .. } => {
-                if let Self::Active { roles, .. } = self {
-                    roles.remove(&role);
-                }
+            (_, MemberRemoved { user_id, .. }) => *self = Self::Removed { user_id },
+            (Self::Live(seat), RoleAssigned { role, .. }) => drop(seat.roles.insert(role)),
+            (Self::Live(seat), RoleRevoked { role, .. }) => drop(seat.roles.remove(&role)),
+            (Self::Live(seat), PermissionOverridesSet { changes, .. }) => {
+                changes.grants.into_iter().for_each(|change| seat.grants = change.to);
+                changes.denies.into_iter().for_each(|change| seat.denies = change.to);
             }
+            (Self::Live(seat), MemberSuspended { .. }) => seat.suspended = true,
+            (Self::Live(seat), MemberReinstated { .. }) => seat.suspended = false,
+            (Self::Absent | Self::Removed { .. }, _) => {}
         }
     }
 
@@ -371,22 +323,39 @@ impl Decider for Membership {
         // One counter for the workspace: its value says nothing.
         let seats = || ClaimName::clear("members", "all");
         match event {
-            MembershipEvent::MemberJoined { limit, .. } => vec![ClaimChange::count(seats(), *limit)],
-            MembershipEvent::MemberRemoved { .. } => vec![ClaimChange::release(seats())],
-            MembershipEvent::RoleAssigned { .. } | MembershipEvent::RoleRevoked { .. } => vec![],
+            MembershipEvent::MemberJoined { limit, roles, .. } => {
+                let roles = roles.iter().filter_map(|role| role.custom()).map(|id| ClaimChange::refer(Role::reference(id)));
+                std::iter::once(ClaimChange::count(seats(), *limit)).chain(roles).collect()
+            }
+            MembershipEvent::MemberRemoved { custom_roles, .. } => {
+                let roles = custom_roles.iter().map(|id| ClaimChange::release(Role::reference(*id)));
+                std::iter::once(ClaimChange::release(seats())).chain(roles).collect()
+            }
+            MembershipEvent::RoleAssigned { role: RoleRef::Custom(id), .. } => vec![ClaimChange::refer(Role::reference(*id))],
+            MembershipEvent::RoleRevoked { role: RoleRef::Custom(id), .. } => vec![ClaimChange::release(Role::reference(*id))],
+            _ => vec![],
         }
     }
 
     fn claim_refused(kind: &str) -> Option<MembershipError> {
-        (kind == "members").then_some(MembershipError::QuotaExceeded)
+        match kind {
+            "members" => Some(MembershipError::QuotaExceeded),
+            "role" => Some(MembershipError::RoleNotFound),
+            _ => None,
+        }
     }
 
-    fn access(event: &MembershipEvent) -> Option<AccessChange> {
-        Some(match event {
-            MembershipEvent::MemberJoined { user_id, roles, .. } => AccessChange::Joined(*user_id, roles.clone()),
-            MembershipEvent::RoleAssigned { user_id, role, .. } => AccessChange::RoleAdded(*user_id, *role),
-            MembershipEvent::RoleRevoked { user_id, role } => AccessChange::RoleRemoved(*user_id, *role),
-            MembershipEvent::MemberRemoved { user_id, .. } => AccessChange::Left(*user_id),
+    fn access(event: &MembershipEvent, _: Uuid) -> Option<AccessChange> {
+        Some(match event.clone() {
+            MembershipEvent::MemberJoined { user_id, roles, .. } => AccessChange::Joined(user_id, roles),
+            MembershipEvent::RoleAssigned { user_id, role, .. } => AccessChange::RoleAdded(user_id, role),
+            MembershipEvent::RoleRevoked { user_id, role } => AccessChange::RoleRemoved(user_id, role),
+            MembershipEvent::PermissionOverridesSet { user_id, changes: OverrideChanges { grants, denies } } => {
+                AccessChange::Overridden(user_id, grants.map(|change| change.to), denies.map(|change| change.to))
+            }
+            MembershipEvent::MemberSuspended { user_id, .. } => AccessChange::Suspended(user_id),
+            MembershipEvent::MemberReinstated { user_id } => AccessChange::Reinstated(user_id),
+            MembershipEvent::MemberRemoved { user_id, .. } => AccessChange::Left(user_id),
         })
     }
 }

@@ -16,6 +16,7 @@ const LOOK_AHEAD: usize = 64;
 pub(super) struct Backlog {
     queues: HashMap<TenantId, VecDeque<(Pending, Points)>>,
     turns: VecDeque<TenantId>,
+    commands: usize,
     hasher: RandomState,
 }
 
@@ -28,10 +29,16 @@ impl Backlog {
         }
         let points = points(&pending.append, &self.hasher);
         queue.push_back((pending, points));
+        self.commands += 1;
+    }
+
+    /// How many commands wait.
+    pub(super) fn len(&self) -> usize {
+        self.commands
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+        self.commands == 0
     }
 
     /// Takes the next batch: at least one command if any waits.
@@ -61,6 +68,7 @@ impl Backlog {
             }
         }
         self.turns.extend(resting);
+        self.commands -= batch.len();
         batch
     }
 }
@@ -152,6 +160,7 @@ mod tests {
             events: vec![],
             guards: vec![],
             claims: vec![],
+            lost: 0,
         }
     }
 

@@ -1,9 +1,10 @@
-//! The one call: a batch as arrays, and the verdicts it answers.
+//! The locking call: a batch as arrays, and a verdict for each command.
 
 use super::{Append, ClaimStep, Verdict};
 use crate::error::StoreError;
-use sqlx::Row;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
+use sqlx::{Arguments, Postgres, Row};
 
 const APPEND: &str = "select status, detail, first_position from event_store.append(\
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)";
@@ -16,7 +17,7 @@ pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> 
     let guards = || commands().flat_map(|(append, n)| append.guards.iter().map(move |guard| (n, guard)));
     let claims = || commands().flat_map(|(append, n)| append.claims.iter().map(move |claim| (n, claim)));
 
-    let row = sqlx::query(APPEND)
+    let row = query(APPEND, batch)
         .bind(batch.first().map(|append| append.tenant.0))
         .bind(batch.iter().map(|append| append.tenant.0).collect::<Vec<_>>())
         .bind(batch.iter().map(|append| append.aggregate_id.to_string()).collect::<Vec<_>>())
@@ -58,8 +59,17 @@ pub(super) async fn append(connection: &mut PgConnection, batch: &[&Append]) -> 
     statuses.into_iter().zip(positions).map(|(status, position)| verdict(status, position, details.next().flatten())).collect()
 }
 
+/// A query with room for the batch: growing step by step would copy it several times over.
+pub(super) fn query<'q>(sql: &'q str, batch: &[&Append]) -> Query<'q, Postgres, PgArguments> {
+    // A guess at ids, names, claims and lengths; short of it, there is one more step.
+    let bytes = batch.iter().map(|append| append.bytes() + 400).sum();
+    let mut arguments = PgArguments::default();
+    arguments.reserve(32, bytes);
+    sqlx::query_with(sql, arguments)
+}
+
 /// How the function is told what to do with a claim.
-fn capacity(step: ClaimStep) -> i32 {
+pub(super) fn capacity(step: ClaimStep) -> i32 {
     match step {
         ClaimStep::Take { capacity: Some(most) } => i32::try_from(most).unwrap_or(i32::MAX),
         ClaimStep::Take { capacity: None } => -1,

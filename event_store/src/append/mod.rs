@@ -2,11 +2,15 @@
 
 mod batch;
 mod call;
+mod counts;
 mod flusher;
+mod swift;
 
 use crate::error::StoreError;
 use crate::{Pools, Wake};
 use chrono::{DateTime, Utc};
+pub use counts::AppendCounts;
+pub(crate) use counts::Counts;
 use domain::TenantId;
 use flusher::Flusher;
 use std::sync::Arc;
@@ -66,9 +70,15 @@ pub(crate) struct Append {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) guards: Vec<(Uuid, i64)>,
     pub(crate) claims: Vec<Claim>,
+    /// How often the database had been lost when the deciding began.
+    pub(crate) lost: u64,
 }
 
 impl Append {
+    fn count(&self) -> i64 {
+        i64::try_from(self.events.len()).unwrap_or(i64::MAX)
+    }
+
     fn bytes(&self) -> usize {
         self.events.iter().map(|event| event.payload.len() + event.metadata.len() + 200).sum()
     }
@@ -112,11 +122,21 @@ pub struct AppenderConfig {
     pub waiting_bytes: usize,
     /// How long a lost database is waited for before commands are answered UNAVAILABLE.
     pub patience: Duration,
+    /// Whether a batch is first tried as a whole, without asking of each command what might be wrong with it. Off, all
+    /// is right and slower.
+    pub swift: bool,
 }
 
 impl Default for AppenderConfig {
     fn default() -> Self {
-        Self { groups: 2, batch_commands: 500, batch_bytes: 4 << 20, waiting_bytes: 64 << 20, patience: Duration::from_secs(10) }
+        Self {
+            groups: 2,
+            batch_commands: 500,
+            batch_bytes: 4 << 20,
+            waiting_bytes: 64 << 20,
+            patience: Duration::from_secs(10),
+            swift: true,
+        }
     }
 }
 
@@ -161,6 +181,7 @@ pub struct Appender {
     /// Bytes that may still wait: the queues are unbounded in number only.
     room: Arc<Semaphore>,
     most: usize,
+    counts: Counts,
 }
 
 impl Appender {
@@ -168,15 +189,21 @@ impl Appender {
     #[must_use]
     pub fn start(pools: &Pools, wake: &Wake, config: AppenderConfig) -> Self {
         let placement = Placement::new(config.groups);
+        let counts = Counts::default();
         let queues = (0..placement.groups)
             .map(|_| {
                 let (queue, waiting) = mpsc::unbounded_channel();
-                tokio::spawn(Flusher::new(pools.append.clone(), wake.clone(), config).run(waiting));
+                tokio::spawn(Flusher::new(pools.append.clone(), wake.clone(), config, counts.clone()).run(waiting));
                 queue
             })
             .collect();
         let most = config.waiting_bytes.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
-        Self { placement, queues: Arc::new(queues), room: Arc::new(Semaphore::new(most)), most }
+        Self { placement, queues: Arc::new(queues), room: Arc::new(Semaphore::new(most)), most, counts }
+    }
+
+    /// What the queues have done.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Writes the events of one command, or says why not.

@@ -36,6 +36,7 @@ impl Commands {
         facts: Facts,
         guards: Vec<(Uuid, i64)>,
         fingerprint: Option<&[u8]>,
+        lost: u64,
     ) -> Result<Decision<D>, ExecuteError<D::Error>> {
         let metadata = self.metadata(request, command.name(), &caller, authority).await?;
         let fence = matches!(authority, Authority::Permission(..)).then_some(caller.grants_position);
@@ -62,9 +63,10 @@ impl Commands {
             command_id: request.command_id,
             fence,
             key,
-            events: self.seal::<D>(request.tenant, &events, &metadata).await?,
+            events: self.seal::<D>(request.tenant, id, &events, &metadata).await?,
             guards,
             claims,
+            lost,
         };
         Ok(Decision { append, state: root.0, events: count })
     }
@@ -73,6 +75,7 @@ impl Commands {
     pub(super) async fn seal<D: Decider>(
         &self,
         tenant: TenantId,
+        id: Uuid,
         events: &[D::Event],
         metadata: &str,
     ) -> Result<Vec<NewEvent>, StoreError> {
@@ -94,7 +97,7 @@ impl Commands {
                 event_version: event.event_version(),
                 payload: canonical_json(&payload).map_err(|error| StoreError::data(event.event_type(), error))?,
                 metadata: metadata.to_owned(),
-                access: D::access(event).is_some(),
+                access: D::access(event, id).is_some(),
             });
         }
         Ok(sealed)

@@ -6,13 +6,14 @@ mod types;
 
 pub use types::{Committed, ExecuteError, Request, Target};
 
-use crate::append::{Appender, Verdict};
+use crate::append::{AppendCounts, Appender, Verdict};
 use crate::load::{LoadError, Loaded, Loader};
 use crate::locks::Locks;
 use crate::{AccessCache, AppenderConfig, Pools, StoreError, Vault, Wake};
-use domain::roles::GrantSet;
+use domain::roles::PermissionSet;
 use domain::{Caller, Decider, FactRef, Facts, Guarded, TenantId, authorise, for_each_aggregate};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 /// How often a command is decided anew because the log has moved under it.
@@ -26,6 +27,8 @@ pub struct Commands {
     appender: Appender,
     locks: Locks,
     keys: sqlx::PgPool,
+    /// The losses of the database after which the grants were forgotten.
+    losses_seen: AtomicU64,
 }
 
 impl std::fmt::Debug for Commands {
@@ -38,13 +41,15 @@ impl Commands {
     /// Commands through these pools. Tells `wake` what it has written.
     #[must_use]
     pub fn new(pools: &Pools, vault: Vault, access: AccessCache, wake: &Wake, config: AppenderConfig) -> Self {
+        let appender = Appender::start(pools, wake, config);
         Self {
-            loader: Loader::new(pools.loader.clone(), vault.clone(), 50_000),
+            loader: Loader::new(pools.loader.clone(), vault.clone(), 50_000, appender.counts().clone()),
             vault,
             access,
-            appender: Appender::start(pools, wake, config),
+            appender,
             locks: Locks::default(),
             keys: pools.loader.clone(),
+            losses_seen: AtomicU64::new(0),
         }
     }
 
@@ -66,6 +71,7 @@ impl Commands {
         let fingerprint = request.key.as_ref().map(|_| self.fingerprint::<D>(request, target, &command)).transpose()?;
         let mut target = target;
         for attempt in 0..ATTEMPTS {
+            let lost = self.lost();
             let caller = self.caller(request, attempt > 0).await?;
             let (loaded, taken) = self.load::<D>(request, target).await?;
             let mut basis = if taken { vec![] } else { vec![(id, loaded.sequence)] };
@@ -85,7 +91,7 @@ impl Commands {
             basis.extend_from_slice(&guards);
             let sequence = loaded.sequence;
             let decision = match self
-                .decide::<D>(request, id, loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref())
+                .decide::<D>(request, id, loaded, command.clone(), caller, authority, facts, guards, fingerprint.as_deref(), lost)
                 .await
             {
                 // What is appended is checked there; what is not, here.
@@ -108,7 +114,7 @@ impl Commands {
                     let sequence = sequence + events;
                     // It stands, whatever becomes of the cache.
                     if events > 0
-                        && let Err(error) = self.loader.keep(request.tenant, id, sequence, decision.state).await
+                        && let Err(error) = self.loader.keep(request.tenant, id, sequence, decision.state, lost).await
                     {
                         tracing::warn!(%error, aggregate = %id, "an aggregate could not be kept for the next command");
                         self.loader.forget(id);
@@ -136,18 +142,30 @@ impl Commands {
         Err(ExecuteError::Contended)
     }
 
+    /// How often the database has been lost. After each time the grants are folded anew: the server that answers next
+    /// may be another, promoted or restored, whose log does not reach as far as the first one's.
+    fn lost(&self) -> u64 {
+        let lost = self.append_counts().lost;
+        if self.losses_seen.load(Ordering::Acquire) != lost {
+            self.access.forget_all();
+            self.losses_seen.store(lost, Ordering::Release);
+        }
+        lost
+    }
+
     async fn caller(&self, request: &Request, afresh: bool) -> Result<Caller, StoreError> {
-        let (grants, grants_position) = match request.principal.user() {
+        let (held, grants_position) = match request.principal.user() {
             Some(user) => {
                 let access = if afresh { self.access.fresh(request.tenant).await? } else { self.access.folded(request.tenant).await? };
-                (access.grants(user), access.position())
+                (access.effective(user), access.position())
             }
-            None => (GrantSet::EMPTY, 0),
+            None => (PermissionSet::default(), 0),
         };
         Ok(Caller {
             principal: request.principal,
             tenant: request.tenant,
-            grants,
+            grants: held.catalogue,
+            custom: held.custom,
             grants_position,
             on_behalf_of: request.on_behalf_of,
             session: request.session,
@@ -248,6 +266,12 @@ impl Commands {
         .fetch_optional(&self.keys)
         .await?;
         holder.map(|holder| holder.parse().map_err(|error| StoreError::data("claim", error))).transpose()
+    }
+
+    /// What the appender of this process has done since it started.
+    #[must_use]
+    pub fn append_counts(&self) -> AppendCounts {
+        self.appender.counts().now()
     }
 
     /// The access of tenants.

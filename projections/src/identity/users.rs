@@ -80,7 +80,7 @@ impl ReadModel for User {
             }),
             UserEvent::PasswordSet { .. } => row.map(|row| Self { has_password: true, ..row }),
             UserEvent::LoginSucceeded { at, .. } => row.map(|row| Self { last_login_at: Some(*at), locked_until: None, ..row }),
-            UserEvent::LoginFailed { .. } => row,
+            UserEvent::LoginFailed { .. } | UserEvent::PlatformRoleGranted { .. } | UserEvent::PlatformRoleRevoked { .. } => row,
             UserEvent::UserLocked { until } => row.map(|row| Self { locked_until: Some(*until), ..row }),
             UserEvent::ProfileUpdated { changes } => row.map(|row| row.updated(changes)),
             UserEvent::DefaultWorkspaceSet { workspace_id } => {

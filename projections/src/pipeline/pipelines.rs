@@ -7,7 +7,7 @@ use crate::{NodeId, ReadModel, Stored};
 use async_graphql::{Enum, InputObject, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::pipeline::{PipelineChanges, PipelineEvent};
-use domain::{Decider, PipelineId, Recorded, StageId};
+use domain::{Decider, PipelineId, Recorded, StageId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder};
 use std::collections::HashMap;
@@ -119,6 +119,9 @@ pub struct PipelineFilter {
     /// The deleted ones too.
     #[graphql(default)]
     pub include_deleted: bool,
+    /// Those that this user has made or operates.
+    #[graphql(skip)]
+    pub owned_by: Option<UserId>,
 }
 
 impl PipelineFilter {
@@ -133,6 +136,16 @@ impl PipelineFilter {
         if !self.include_deleted {
             query.push(" and t.deleted_at is null");
         }
+        push_owner(query, self.owned_by);
+    }
+}
+
+/// A pipeline is its maker's and its operators' own.
+fn push_owner(query: &mut QueryBuilder<'static, Postgres>, owned_by: Option<UserId>) {
+    if let Some(user) = owned_by {
+        query.push(" and (t.created_by = ").push_bind(user.0);
+        query.push(" or exists (select from read_models.pipeline_operators o where o.tenant_id = t.tenant_id and o.pipeline_id = t.id and o.user_id = ");
+        query.push_bind(user.0).push("))");
     }
 }
 
@@ -180,13 +193,14 @@ pub async fn count_pipelines(scope: &mut Scope, filter: &PipelineFilter) -> Resu
     count::<Pipeline>(scope, |query| filter.push(query)).await
 }
 
-/// A pipeline, be it a deleted one.
+/// A pipeline, be it a deleted one; nothing where it is not `owned_by` the user named.
 ///
 /// # Errors
 /// The database.
-pub async fn pipeline(scope: &mut Scope, id: PipelineId) -> Result<Option<Stored<Pipeline>>, sqlx::Error> {
-    row(scope, |query| {
+pub async fn pipeline(scope: &mut Scope, id: PipelineId, owned_by: Option<UserId>) -> Result<Option<Stored<Pipeline>>, sqlx::Error> {
+    row(scope, move |query| {
         query.push(" and t.id = ").push_bind(id.0);
+        push_owner(query, owned_by);
     })
     .await
 }
@@ -202,17 +216,22 @@ pub async fn pipeline_by_key(scope: &mut Scope, key: &str) -> Result<Option<Stor
     .await
 }
 
-/// These pipelines, deleted ones included.
+/// These pipelines, deleted ones included; those alone that are `owned_by` the user named.
 ///
 /// # Errors
 /// The database.
-pub async fn pipelines_by_id(scope: &mut Scope, ids: &[PipelineId]) -> Result<HashMap<PipelineId, Stored<Pipeline>>, sqlx::Error> {
+pub async fn pipelines_by_id(
+    scope: &mut Scope,
+    ids: &[PipelineId],
+    owned_by: Option<UserId>,
+) -> Result<HashMap<PipelineId, Stored<Pipeline>>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     let found = rows::<Pipeline>(
         scope,
         |query| {
             query.push(" and t.id = any (").push_bind(ids.clone()).push(")");
+            push_owner(query, owned_by);
         },
         "t.id",
         limit,

@@ -103,7 +103,7 @@ pub async fn stages_by_id(scope: &mut Scope, ids: &[StageId]) -> Result<HashMap<
 /// # Errors
 /// The database.
 pub async fn stages_by_pipeline(scope: &mut Scope, ids: &[PipelineId]) -> Result<HashMap<PipelineId, Vec<Stored<Stage>>>, sqlx::Error> {
-    let pipelines: HashMap<PipelineId, Stored<Pipeline>> = pipelines_by_id(scope, ids).await?;
+    let pipelines: HashMap<PipelineId, Stored<Pipeline>> = pipelines_by_id(scope, ids, None).await?;
     let wanted: Vec<StageId> = pipelines.values().flat_map(|stored| &stored.row.stage_ids).map(|id| id.0).collect();
     let mut stages = stages_by_id(scope, &wanted).await?;
     Ok(pipelines

@@ -1,13 +1,13 @@
-//! A user in a workspace. Who has left keeps the row, so that history can name them.
+//! A user in a workspace. Who has left keeps the row, so that history can name them, without any rights.
 
-use crate::model::shown;
+use crate::model::{shown, take};
 use crate::query::{Page, PageArgs, QueryError, Scope, Sort, count, page, row, rows};
 use crate::{NodeId, ReadModel, Stored};
 use async_graphql::{Enum, InputObject, SimpleObject};
 use chrono::{DateTime, Utc};
-use domain::roles::BuiltInRole;
-use domain::workspace::MembershipEvent;
-use domain::{Decider, MembershipId, Recorded, TenantId, UserId};
+use domain::roles::{PermissionName, PermissionSet, RoleRef};
+use domain::workspace::{MembershipEvent, OverrideChanges};
+use domain::{Decider, MembershipId, Recorded, RoleId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder};
 use std::collections::HashMap;
@@ -32,6 +32,8 @@ pub enum MemberSource {
 pub enum MemberStatus {
     /// The user is a member.
     Active,
+    /// The user is one, but may do nothing for now.
+    Suspended,
     /// The user was one.
     Removed,
 }
@@ -48,8 +50,14 @@ pub struct Member {
     pub name: Option<String>,
     /// Their e-mail address; `[erased]` once the person is forgotten.
     pub email: String,
-    /// The keys of the roles they were given; none after they have left. `owner` is never among them.
+    /// The keys of the built-in roles they were given; none after they have left. `owner` is never among them.
     pub role_keys: Vec<String>,
+    /// The ids of the workspace's own roles they were given; none after they have left.
+    pub role_ids: Vec<NodeId<RoleId>>,
+    /// What they may do beside what their roles grant: `posts.update`, or `posts.update@own` for own records only.
+    pub grants: Vec<String>,
+    /// What they may not do, whatever grants it, unless they own the workspace.
+    pub denies: Vec<String>,
     /// How they came, the last time.
     pub source: MemberSource,
     /// Whether they are a member now.
@@ -62,6 +70,7 @@ pub struct Member {
 
 impl ReadModel for Member {
     const TABLE: &'static str = "workspace_members";
+    const VERSION: i32 = 2;
     const READS: &'static [&'static str] = &[domain::workspace::Membership::TYPE];
     type Key = UserId;
 
@@ -69,7 +78,13 @@ impl ReadModel for Member {
         use MembershipEvent::*;
         match event.of() {
             Some(
-                MemberJoined { user_id, .. } | RoleAssigned { user_id, .. } | RoleRevoked { user_id, .. } | MemberRemoved { user_id, .. },
+                MemberJoined { user_id, .. }
+                | RoleAssigned { user_id, .. }
+                | RoleRevoked { user_id, .. }
+                | PermissionOverridesSet { user_id, .. }
+                | MemberSuspended { user_id, .. }
+                | MemberReinstated { user_id }
+                | MemberRemoved { user_id, .. },
             ) => vec![*user_id],
             None => vec![],
         }
@@ -78,35 +93,70 @@ impl ReadModel for Member {
     fn fold(row: Option<Self>, _: &UserId, event: &Recorded) -> Option<Self> {
         let Some(change) = event.of::<MembershipEvent>() else { return row };
         match change {
-            MembershipEvent::MemberJoined { user_id, roles, source, profile_name, profile_email, limit: _ } => Some(Self {
-                id: NodeId(MembershipId(event.aggregate_id)),
-                user_id: NodeId(*user_id),
-                name: profile_name.as_ref().map(shown),
-                email: shown(profile_email),
-                role_keys: roles.iter().map(|role| role.key().to_owned()).collect(),
-                source: (*source).into(),
-                status: MemberStatus::Active,
-                joined_at: event.at(),
-                left_at: None,
-            }),
+            MembershipEvent::MemberJoined { user_id, roles, source, profile_name, profile_email, limit: _ } => {
+                let row = Self {
+                    id: NodeId(MembershipId(event.aggregate_id)),
+                    user_id: NodeId(*user_id),
+                    name: profile_name.as_ref().map(shown),
+                    email: shown(profile_email),
+                    role_keys: vec![],
+                    role_ids: vec![],
+                    grants: vec![],
+                    denies: vec![],
+                    source: (*source).into(),
+                    status: MemberStatus::Active,
+                    joined_at: event.at(),
+                    left_at: None,
+                };
+                Some(roles.iter().fold(row, |row, role| row.with(*role)))
+            }
             MembershipEvent::RoleAssigned { role, .. } => row.map(|row| row.with(*role)),
             MembershipEvent::RoleRevoked { role, .. } => row.map(|row| row.without(*role)),
+            MembershipEvent::PermissionOverridesSet { changes: OverrideChanges { grants, denies }, .. } => {
+                let mut row = row?;
+                take(&mut row.grants, grants.as_ref(), |grants: &PermissionSet| grants.iter().map(|grant| grant.to_string()).collect());
+                take(&mut row.denies, denies.as_ref(), |denies| denies.iter().map(PermissionName::to_string).collect());
+                Some(row)
+            }
+            MembershipEvent::MemberSuspended { .. } => row.map(|row| Self { status: MemberStatus::Suspended, ..row }),
+            MembershipEvent::MemberReinstated { .. } => row.map(|row| Self { status: MemberStatus::Active, ..row }),
             MembershipEvent::MemberRemoved { .. } => {
-                row.map(|row| Self { role_keys: vec![], status: MemberStatus::Removed, left_at: Some(event.at()), ..row })
+                let left = |row: Self| Self {
+                    role_keys: vec![],
+                    role_ids: vec![],
+                    grants: vec![],
+                    denies: vec![],
+                    status: MemberStatus::Removed,
+                    left_at: Some(event.at()),
+                    ..row
+                };
+                row.map(left)
             }
         }
     }
 }
 
 impl Member {
-    fn with(self, role: BuiltInRole) -> Self {
+    /// The roles they were given, be they of the workspace or built in.
+    pub fn roles(&self) -> impl Iterator<Item = RoleRef> {
+        let built_in = self.role_keys.iter().filter_map(|key| key.parse().ok());
+        built_in.chain(self.role_ids.iter().map(|id| RoleRef::Custom(id.0)))
+    }
+
+    fn with(self, role: RoleRef) -> Self {
         let mut row = self.without(role);
-        row.role_keys.push(role.key().to_owned());
+        match role {
+            RoleRef::BuiltIn(role) => row.role_keys.push(role.key().to_owned()),
+            RoleRef::Custom(id) => row.role_ids.push(NodeId(id)),
+        }
         row
     }
 
-    fn without(mut self, role: BuiltInRole) -> Self {
-        self.role_keys.retain(|key| key != role.key());
+    fn without(mut self, role: RoleRef) -> Self {
+        match role {
+            RoleRef::BuiltIn(role) => self.role_keys.retain(|key| key != role.key()),
+            RoleRef::Custom(id) => self.role_ids.retain(|held| held.0 != id),
+        }
         self
     }
 }
@@ -114,17 +164,28 @@ impl Member {
 /// Which members.
 #[derive(Clone, Debug, Default, InputObject)]
 pub struct MemberFilter {
-    /// Those who are members, unless another status is named.
+    /// Those of this status; all who have not left, unless one is named.
     pub status: Option<MemberStatus>,
-    /// Those with this role, by key; `owner` is a role here.
+    /// Those with this role, by the key of a built-in one or the id of one of the workspace's own; `owner` is a role here.
     pub role: Option<String>,
     /// The one with this e-mail address.
     pub email: Option<String>,
+    /// This one.
+    #[graphql(skip)]
+    pub user: Option<UserId>,
 }
 
 impl MemberFilter {
     fn push(&self, tenant: TenantId, query: &mut QueryBuilder<'static, Postgres>) {
-        query.push(" and t.status = ").push_bind(if self.status == Some(MemberStatus::Removed) { "REMOVED" } else { "ACTIVE" });
+        match self.status {
+            None => query.push(" and t.status <> 'REMOVED'"),
+            Some(MemberStatus::Active) => query.push(" and t.status = 'ACTIVE'"),
+            Some(MemberStatus::Suspended) => query.push(" and t.status = 'SUSPENDED'"),
+            Some(MemberStatus::Removed) => query.push(" and t.status = 'REMOVED'"),
+        };
+        if let Some(user) = self.user {
+            query.push(" and t.user_id = ").push_bind(user.0);
+        }
         if let Some(email) = &self.email {
             query.push(" and t.email = ").push_bind(email.trim().to_lowercase());
         }
@@ -138,7 +199,10 @@ impl MemberFilter {
             }
             // The members of one workspace are few; the index on the tenant is enough.
             Some(role) => {
-                query.push(" and ").push_bind(role.to_owned()).push(" = any (t.role_keys)");
+                match role.parse() {
+                    Ok(RoleId(id)) => query.push(" and ").push_bind(id).push(" = any (t.role_ids)"),
+                    Err(_) => query.push(" and ").push_bind(role.to_owned()).push(" = any (t.role_keys)"),
+                };
             }
         }
     }
@@ -183,6 +247,26 @@ pub async fn members(scope: &mut Scope, filter: &MemberFilter, order: MemberOrde
 pub async fn count_members(scope: &mut Scope, filter: &MemberFilter) -> Result<i64, sqlx::Error> {
     let tenant = scope.tenant();
     count::<Member>(scope, |query| filter.push(tenant, query)).await
+}
+
+/// How many members have each role, by the key of a built-in one or the id of one of the workspace's own.
+///
+/// # Errors
+/// The database.
+pub async fn role_holders(scope: &mut Scope) -> Result<HashMap<String, i64>, sqlx::Error> {
+    let tenant = scope.tenant().0;
+    let counts: Vec<(String, i64)> = sqlx::query_as(
+        "select r.role, count(*)
+         from read_models.workspace_members m
+         left join read_models.workspace_workspaces w on w.tenant_id = m.tenant_id
+         cross join lateral unnest(m.role_keys || m.role_ids::text[] || case when m.user_id = any (w.owner_ids) then array['owner'] end) as r (role)
+         where m.tenant_id = $1 and m.status <> 'REMOVED'
+         group by r.role",
+    )
+    .bind(tenant)
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(counts.into_iter().collect())
 }
 
 /// A user in this workspace, be it that they have left.
@@ -230,13 +314,22 @@ pub async fn members_by_user(scope: &mut Scope, users: &[UserId]) -> Result<Hash
 mod tests {
     use super::*;
     use crate::testing::{ALICE, BOB, TENANT, log, minute, row};
+    use domain::Change;
+    use domain::roles::BuiltInRole;
     use domain::workspace::MemberSource as Source;
     use domain::workspace::MembershipEvent::*;
     use domain::{Personal, WorkspaceId};
 
     fn joined(roles: Vec<BuiltInRole>) -> MembershipEvent {
         let (profile_name, profile_email) = (Some(Personal::new(BOB, "Bob".into())), Personal::new(BOB, "bob@example.org".into()));
-        MemberJoined { user_id: BOB, roles, source: Source::Invitation, profile_name, profile_email, limit: None }
+        MemberJoined {
+            user_id: BOB,
+            roles: roles.into_iter().map(Into::into).collect(),
+            source: Source::Invitation,
+            profile_name,
+            profile_email,
+            limit: None,
+        }
     }
 
     fn bob(events: impl IntoIterator<Item = MembershipEvent>) -> Member {
@@ -245,8 +338,8 @@ mod tests {
 
     #[test]
     fn a_member_has_the_roles_they_were_given() {
-        let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm, assigned_by: Some(ALICE) };
-        let revoked = RoleRevoked { user_id: BOB, role: BuiltInRole::Viewer };
+        let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm.into(), assigned_by: Some(ALICE) };
+        let revoked = RoleRevoked { user_id: BOB, role: BuiltInRole::Viewer.into() };
         let member = bob([joined(vec![BuiltInRole::Viewer]), assigned.clone(), assigned, revoked]);
         assert_eq!(
             (member.role_keys, member.name.as_deref(), member.email.as_str()),
@@ -256,7 +349,7 @@ mod tests {
 
     #[test]
     fn who_leaves_keeps_the_row_without_roles_and_comes_back_to_it() {
-        let left = [joined(vec![BuiltInRole::Viewer]), MemberRemoved { user_id: BOB, reason: None, left: true }];
+        let left = [joined(vec![BuiltInRole::Viewer]), MemberRemoved { user_id: BOB, reason: None, left: true, custom_roles: vec![] }];
         let member = bob(left.clone());
         assert_eq!((member.status, member.role_keys.len(), member.left_at), (MemberStatus::Removed, 0, Some(minute(2))));
         let member = bob(left.into_iter().chain([joined(vec![BuiltInRole::Editor])]));
@@ -264,5 +357,31 @@ mod tests {
             (member.status, member.role_keys, member.joined_at, member.left_at),
             (MemberStatus::Active, vec!["editor".to_owned()], minute(3), None)
         );
+    }
+
+    #[test]
+    fn roles_of_the_workspace_overrides_and_suspension_show_until_the_member_leaves() {
+        let desk = RoleId(Uuid::from_u128(0xde5c));
+        let grants: PermissionSet =
+            ["posts.update@own", "custom.approve"].iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>().into_iter().collect();
+        let changes = OverrideChanges {
+            grants: Some(Change { from: PermissionSet::default(), to: grants }),
+            denies: Some(Change { from: Default::default(), to: ["tasks.create".parse().unwrap()].into() }),
+        };
+        let history = [
+            joined(vec![BuiltInRole::Viewer]),
+            RoleAssigned { user_id: BOB, role: desk.into(), assigned_by: None },
+            PermissionOverridesSet { user_id: BOB, changes },
+            MemberSuspended { user_id: BOB, reason: None },
+        ];
+        let member = bob(history.clone());
+        assert_eq!((member.status, member.role_ids.as_slice()), (MemberStatus::Suspended, [NodeId(desk)].as_slice()));
+        assert_eq!((member.grants.join(" "), member.denies.join(" ")), ("posts.update@own custom.approve".into(), "tasks.create".into()));
+        assert!(member.roles().eq([RoleRef::from(BuiltInRole::Viewer), desk.into()]));
+        assert_eq!(bob(history.clone().into_iter().chain([MemberReinstated { user_id: BOB }])).status, MemberStatus::Active);
+        let revoked = RoleRevoked { user_id: BOB, role: desk.into() };
+        assert_eq!(bob(history.clone().into_iter().chain([revoked])).role_ids, []);
+        let gone = bob(history.into_iter().chain([MemberRemoved { user_id: BOB, reason: None, left: false, custom_roles: vec![desk] }]));
+        assert_eq!((gone.roles().count(), gone.grants.len(), gone.denies.len(), gone.status), (0, 0, 0, MemberStatus::Removed));
     }
 }

@@ -35,6 +35,19 @@ pub enum Plan {
     Enterprise,
 }
 
+/// Whether a workspace is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[graphql(remote = "domain::workspace::WorkspaceStatus")]
+pub enum WorkspaceStatus {
+    /// It is.
+    Active,
+    /// It can only be read, and paid for.
+    Suspended,
+    /// It can only be restored, by an owner.
+    Deleted,
+}
+
 /// A workspace's own defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SimpleObject)]
 #[graphql(name = "WorkspaceSettings")]
@@ -71,6 +84,10 @@ pub struct Workspace {
     pub owner_ids: Vec<NodeId<UserId>>,
     /// Its defaults.
     pub settings: Settings,
+    /// Whether it is in use.
+    pub status: WorkspaceStatus,
+    /// From when on it may be purged, if it is deleted.
+    pub purge_after: Option<DateTime<Utc>>,
 }
 
 impl Settings {
@@ -97,6 +114,7 @@ impl Settings {
 
 impl ReadModel for Workspace {
     const TABLE: &'static str = "workspace_workspaces";
+    const VERSION: i32 = 2;
     const READS: &'static [&'static str] = &[domain::workspace::Workspace::TYPE];
     type Key = WorkspaceId;
 
@@ -116,6 +134,8 @@ impl ReadModel for Workspace {
                 quota_reset_at: *quota_reset_at,
                 owner_ids: vec![NodeId(*owner_id)],
                 settings: Settings::of(&domain::workspace::Settings::default()),
+                status: WorkspaceStatus::Active,
+                purge_after: None,
             });
         }
         let mut row = row?;
@@ -131,6 +151,14 @@ impl ReadModel for Workspace {
             }
             WorkspaceEvent::OwnershipRevoked { user_id } => row.owner_ids.retain(|owner| owner.0 != *user_id),
             WorkspaceEvent::WorkspacePlanChanged { to, .. } => row.plan = (*to).into(),
+            WorkspaceEvent::WorkspaceSuspended { .. } => row.status = WorkspaceStatus::Suspended,
+            WorkspaceEvent::WorkspaceDeleted { purge_after } => {
+                (row.status, row.purge_after) = (WorkspaceStatus::Deleted, Some(*purge_after));
+            }
+            WorkspaceEvent::WorkspaceReinstated | WorkspaceEvent::WorkspaceRestored => {
+                (row.status, row.purge_after) = (WorkspaceStatus::Active, None);
+            }
+            WorkspaceEvent::CustomPermissionRegistered { .. } | WorkspaceEvent::CustomPermissionRetired { .. } => {}
         }
         Some(row)
     }
@@ -152,7 +180,8 @@ pub async fn owner_ids(scope: &mut Scope) -> Result<Vec<UserId>, sqlx::Error> {
     Ok(workspace(scope).await?.into_iter().flat_map(|stored| stored.row.owner_ids).map(|owner| owner.0).collect())
 }
 
-/// The workspaces that the user of a scope of the platform is a member of, by name. At most `limit`.
+/// The workspaces that the user of a scope of the platform is an active member of, by name; deleted ones to their owners
+/// only. At most `limit`.
 ///
 /// They stand in as many logs; the database shows a user their own over all of them, to a scope of the platform
 /// only.
@@ -165,7 +194,8 @@ pub async fn my_workspaces(scope: &mut Scope, limit: i64) -> Result<Vec<Stored<W
         |query| {
             query.push(
                 " and t.tenant_id = any (array(select m.tenant_id from read_models.workspace_members m
-                  where m.user_id = event_store.current_actor() and m.status = 'ACTIVE'))",
+                  where m.user_id = event_store.current_actor() and m.status = 'ACTIVE'))
+                 and (t.status <> 'DELETED' or event_store.current_actor() = any (t.owner_ids))",
             );
         },
         "lower(t.name), t.id",
@@ -206,6 +236,20 @@ mod tests {
         let granted = OwnershipGranted { user_id: BOB };
         assert_eq!(workspace([granted.clone(), granted.clone()]).owner_ids, [NodeId(ALICE), NodeId(BOB)]);
         assert_eq!(workspace([granted, OwnershipRevoked { user_id: ALICE }]).owner_ids, [NodeId(BOB)]);
+    }
+
+    #[test]
+    fn a_workspace_is_suspended_or_deleted_and_back() {
+        let purge_after = minute(100);
+        let status = |then: Vec<WorkspaceEvent>| {
+            let workspace = workspace(then);
+            (workspace.status, workspace.purge_after)
+        };
+        let suspended = WorkspaceSuspended { reason: None };
+        assert_eq!(status(vec![suspended.clone()]), (WorkspaceStatus::Suspended, None));
+        assert_eq!(status(vec![suspended, WorkspaceReinstated]), (WorkspaceStatus::Active, None));
+        assert_eq!(status(vec![WorkspaceDeleted { purge_after }]), (WorkspaceStatus::Deleted, Some(purge_after)));
+        assert_eq!(status(vec![WorkspaceDeleted { purge_after }, WorkspaceRestored]), (WorkspaceStatus::Active, None));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod catalog;
 mod database;
 mod end_to_end;
 mod fragile;
+mod leases;
+mod rebuild;
 mod visibility;
 #[path = "../../../tests/it/harness/wait.rs"]
 mod wait;

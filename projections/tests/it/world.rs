@@ -129,7 +129,7 @@ impl World {
     pub(crate) async fn join(&self, team: Team, user: UserId, role: BuiltInRole, name: &str) {
         let email = Email::try_from(format!("{name}@example.org")).unwrap();
         let profile = MemberProfile { name: None, email };
-        let add = MembershipCommand::AddMember { user_id: user, roles: vec![role], source: MemberSource::Provisioned, profile };
+        let add = MembershipCommand::AddMember { user_id: user, roles: vec![role.into()], source: MemberSource::Provisioned, profile };
         self.run::<Membership>(request(Principal::System(&TESTS), team.id), team.id.membership(user), add).await;
     }
 

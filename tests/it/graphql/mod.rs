@@ -3,14 +3,20 @@
 mod bad_input;
 mod imported;
 mod loss;
+mod matrix;
 mod mutations;
 mod nodes;
+mod operations;
+mod operators;
 mod poison;
+mod rbac;
+mod rebuild;
 mod roles;
 mod schema;
 mod storm;
 mod strangers;
 mod tokens;
+mod visits;
 
 use crate::harness::World;
 use api::accounts::{self, NewTeam, NewUser, Origin};
@@ -31,7 +37,7 @@ const PARTIAL: u16 = 294;
 
 /// Somebody with an access token, in a workspace or in none.
 #[derive(Clone)]
-struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     token: Option<String>,
@@ -49,8 +55,13 @@ impl Client {
         Self { workspace: Some(name.to_string()), ..self.clone() }
     }
 
+    /// The same at another process.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self { url: format!("{url}/graphql"), ..self.clone() }
+    }
+
     /// The same with one more header.
-    fn with(&self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(&self, name: &'static str, value: impl ToString) -> Self {
         let mut client = self.clone();
         client.headers.push((name, value.to_string()));
         client
@@ -73,7 +84,7 @@ impl Client {
     }
 
     /// Asks and gets data without any error.
-    async fn get(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn get(&self, query: &str, variables: Value) -> Value {
         let reply = self.ask(query, variables).await;
         assert!(reply.body.get("errors").is_none(), "{query}: {}", reply.text);
         reply.body["data"].clone()
@@ -85,7 +96,7 @@ impl Client {
     }
 
     /// Runs one mutation, `arguments` as GraphQL; answers its payload, which has an entity.
-    async fn run(&self, mutation: &str, arguments: &str, entity: &str) -> Value {
+    pub(crate) async fn run(&self, mutation: &str, arguments: &str, entity: &str) -> Value {
         let reply = self.mutate(mutation, arguments, entity).await;
         let payload = reply.payload();
         assert!(payload["userErrors"] == json!([]) && payload["entity"].is_object(), "{mutation}({arguments}): {}", reply.text);
@@ -93,7 +104,7 @@ impl Client {
     }
 
     /// Runs one mutation, whatever comes of it.
-    async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
+    pub(crate) async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
         let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
         let query = format!(
             "mutation {{ it: {mutation}{arguments} {{ entity {{ {entity} }} userErrors {{ code message field }} consistencyToken }} }}"
@@ -104,7 +115,7 @@ impl Client {
 
 /// What came back.
 #[derive(Debug)]
-struct Reply {
+pub(crate) struct Reply {
     status: u16,
     text: String,
     body: Value,
@@ -120,12 +131,12 @@ impl Reply {
     }
 
     /// The payload of the one mutation.
-    fn payload(&self) -> Value {
+    pub(crate) fn payload(&self) -> Value {
         self.body["data"]["it"].clone()
     }
 
     /// The code of the first top-level error, else of the first `userErrors` found; empty where there is neither.
-    fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let top = self.body["errors"][0]["extensions"]["code"].as_str();
         let users = || self.body["data"].as_object()?.values().find_map(|field| field["userErrors"][0]["code"].as_str());
         top.or_else(users).unwrap_or_default().to_owned()
@@ -141,10 +152,10 @@ impl Reply {
 
 /// A user and their way in.
 #[derive(Clone)]
-struct Person {
+pub(crate) struct Person {
     id: UserId,
     session: SessionId,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 /// Somebody new. Their name and address hold `mark`.
@@ -168,14 +179,14 @@ async fn session(app: &App, user: UserId) -> SessionId {
 }
 
 /// A workspace of plan ENTERPRISE, and its owner in it.
-struct Acme {
+pub(crate) struct Acme {
     app: App,
     url: String,
     mark: String,
     people: String,
     slug: String,
-    id: WorkspaceId,
-    owner: Person,
+    pub(crate) id: WorkspaceId,
+    pub(crate) owner: Person,
 }
 
 impl Acme {
@@ -188,7 +199,7 @@ impl Acme {
         Self::at(&world.app, &world.http(), mark, people).await
     }
 
-    async fn at(app: &App, url: &str, mark: &str, people: &str) -> Self {
+    pub(crate) async fn at(app: &App, url: &str, mark: &str, people: &str) -> Self {
         let mut owner = person(app, url, people).await;
         let (id, slug): (WorkspaceId, _) = (clock::new_id(), format!("{mark}-inc"));
         let team = NewTeam {
@@ -212,28 +223,72 @@ impl Acme {
     }
 
     /// An active pipeline: three stages, the last of them terminal.
-    async fn board(&self) -> Board {
+    pub(crate) async fn board(&self) -> Board {
+        self.board_by(&self.owner).await
+    }
+
+    /// The same, made by somebody who may.
+    async fn board_by(&self, person: &Person) -> Board {
         let key = format!("p_{}", clock::new_uuid().simple());
         let stage = |n: u32| format!("{{ key: \"s{n}\", name: \"{} stage {n}\", isTerminal: {} }}", self.mark, n == 2);
         let stages = (0..3).map(stage).collect::<Vec<_>>().join(", ");
         let input = format!("input: {{ key: \"{key}\", name: \"{} board\", type: SALES, stages: [{stages}] }}", self.mark);
-        let made = self.owner.client.run("createPipeline", &input, "id stages { id }").await;
+        let made = person.client.run("createPipeline", &input, "id stages { id }").await;
         let id = uuid(&made["entity"]["id"]);
-        self.owner.client.run("activatePipeline", &format!("pipelineId: \"{id}\""), "id").await;
+        person.client.run("activatePipeline", &format!("pipelineId: \"{id}\""), "id").await;
         let stages = made["entity"]["stages"].as_array().unwrap().iter().map(|stage| uuid(&stage["id"])).collect();
         Board { id, stages }
     }
 
-    /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts.
-    async fn with_others(&self, mut ids: schema::Ids) -> schema::Ids {
+    /// Something of each kind, made by somebody who may.
+    async fn things_of(&self, person: &Person) -> schema::Ids {
+        let (board, elsewhere) = (self.board_by(person).await, self.board_by(person).await);
+        let item = item_by(person, &board, &format!("{} item", self.mark)).await;
+        // Where the other one goes to.
+        let beside = item_by(person, &board, &format!("{} item", self.mark)).await;
+        person.client.run("moveItem", &format!("itemId: \"{beside}\", input: {{ toStageId: \"{}\" }}", board.stages[1]), "id").await;
+        let ids = schema::Ids {
+            pipeline: board.id,
+            item,
+            beside,
+            stages: board.stages,
+            elsewhere: (elsewhere.id, elsewhere.stages[0]),
+            user: self.member(BuiltInRole::Operator).await.id.0,
+            session: session(&self.app, person.id).await.0,
+            workspace: self.id.0,
+            others: Default::default(),
+        };
+        self.with_others(person, ids).await
+    }
+
+    /// With one of each kind that is made of fillers alone, in the schema's order; the mark stands in their texts, and
+    /// something new where another of the same would be one too many.
+    async fn with_others(&self, person: &Person, mut ids: schema::Ids) -> schema::Ids {
+        ids.others.insert("role".to_owned(), self.role().await);
         let schema = schema::Schema::read();
         for (kind, root) in schema.makers() {
-            let document = schema.document(&root, None, &|_| ids.clone()).replace("Something", &self.mark);
-            let made = self.owner.client.ask(&document, json!({})).await;
+            let unique = format!("{}_{}", self.mark, &clock::new_uuid().simple().to_string()[..12]);
+            let document = schema
+                .document(&root, None, &|_| ids.clone())
+                .replace("Something", &unique)
+                .replace("\"something\"", &format!("\"{unique}\""));
+            let made = person.client.ask(&document, json!({})).await;
             let id = made.body["data"][&root.name]["entity"]["id"].as_str().unwrap_or_else(|| panic!("{document}: {}", made.text));
             ids.others.insert(kind, id.parse().unwrap());
         }
         ids
+    }
+
+    /// A role of the workspace's own: the one there is, since there cannot be many.
+    async fn role(&self) -> Uuid {
+        let roles = self.owner.client.get("{ roles { id isSystem } }", json!({})).await;
+        match roles["roles"].as_array().unwrap().iter().find(|role| role["isSystem"] == false) {
+            Some(role) => uuid(&role["id"]),
+            None => {
+                let input = format!("input: {{ name: \"{} role\", permissions: [\"posts.read\"] }}", self.mark);
+                uuid(&self.owner.client.run("createRole", &input, "id").await["entity"]["id"])
+            }
+        }
     }
 
     /// An item in a board's first stage.
@@ -249,8 +304,8 @@ async fn item_by(person: &Person, board: &Board, title: &str) -> Uuid {
 }
 
 #[derive(Clone, Debug)]
-struct Board {
-    id: Uuid,
+pub(crate) struct Board {
+    pub(crate) id: Uuid,
     stages: Vec<Uuid>,
 }
 
@@ -274,7 +329,7 @@ async fn is_dense(database: &mut sqlx::PgConnection) {
 }
 
 /// Every read model of every tenant is what a replay from position 0 makes of it.
-async fn equals_its_replay(app: &App) {
+pub(crate) async fn equals_its_replay(app: &App) {
     let tenants: Vec<Uuid> = sqlx::query_scalar("select tenant_id from event_store.heads").fetch_all(&app.pools.loader).await.unwrap();
     let projector = crate::harness::projector(app).await;
     let behind = "select count(*) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where h.position > coalesce(c.position, 0)";

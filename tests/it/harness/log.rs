@@ -23,6 +23,8 @@ pub(crate) struct Process {
 
 impl Process {
     fn start(database: &PgConnectOptions, master: [u8; 32], config: AppenderConfig) -> Self {
+        // All properties hold on either path: the tests of the log are run once more with only the locking one.
+        let config = AppenderConfig { swift: config.swift && !locking_only(), ..config };
         let master = MasterKey::new(master);
         // The passwords of the roles are the server's, whatever key the data is under.
         let pools = Pools::new(database, &MasterKey::new(MASTER), PoolSizes { api: 6, loader: 6, worker: 2 });
@@ -63,6 +65,11 @@ impl Process {
     pub(crate) async fn state<D: Decider>(&self, tenant: TenantId, id: impl Into<Uuid>) -> D {
         self.commands.state::<D>(tenant, id.into()).await.unwrap()
     }
+}
+
+/// True when this run is to prove the path that locks.
+pub(crate) fn locking_only() -> bool {
+    std::env::var("ANNALS_TEST_APPEND").is_ok_and(|path| path == "locking")
 }
 
 /// A fresh log and one process that serves it.

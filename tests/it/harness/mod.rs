@@ -11,7 +11,7 @@ mod world;
 
 pub(crate) use audit::audit;
 pub(crate) use database::{Database, MASTER, code};
-pub(crate) use log::{Log, Process, code_of};
-pub(crate) use team::{Board, Team, add_member, by_system, create_item, create_pipeline, keyed, move_to, named, new_id, record};
+pub(crate) use log::{Log, Process, code_of, locking_only};
+pub(crate) use team::{Board, Team, add_member, by_system, create_item, create_pipeline, keyed, move_to, named, new_id, now, record};
 pub(crate) use wait::eventually;
 pub(crate) use world::{World, audited, projector, serve};

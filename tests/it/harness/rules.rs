@@ -3,8 +3,8 @@
 
 use domain::pipeline::{ItemEvent, ItemStatus, Pipeline, PipelineEvent, PipelineItem};
 use domain::registry::kind;
-use domain::roles::{Permission, Scope};
-use domain::workspace::{Membership, MembershipEvent};
+use domain::roles::{Grantable, Permission, PermissionSet, RoleRef, Scope};
+use domain::workspace::{Membership, MembershipEvent, Role, RoleEvent, Workspace, WorkspaceEvent, WorkspaceStatus};
 use domain::{Access, ClaimChange, ClaimOp, Decider, PipelineId, Recorded, StageId, TenantId, UserId, WorkspaceId, for_each_aggregate};
 use event_store::Vault;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,6 +20,8 @@ pub(super) struct Rules<'a> {
     pipelines: HashMap<Uuid, Pipeline>,
     items: HashMap<Uuid, PipelineItem>,
     members: HashMap<Uuid, Membership>,
+    roles: HashMap<Uuid, Role>,
+    workspace: Workspace,
     claims: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -33,6 +35,8 @@ impl<'a> Rules<'a> {
             pipelines: HashMap::new(),
             items: HashMap::new(),
             members: HashMap::new(),
+            roles: HashMap::new(),
+            workspace: Workspace::default(),
             claims: BTreeMap::new(),
         }
     }
@@ -45,11 +49,15 @@ impl<'a> Rules<'a> {
     /// Takes in the events of one command: all of them were allowed by what held before the first.
     pub(super) fn command(&mut self, events: &[Recorded]) {
         self.allowed(&events[0]);
+        self.stands_still(&events[0]);
         for event in events {
+            self.handed_on(event);
             self.stands(event);
             self.claim(event);
             self.fold(event);
         }
+        let owners = self.workspace.owners().count();
+        assert!(self.workspace == Workspace::Absent || owners > 0, "{} has no owner after {}", self.tenant, events[0].position);
     }
 
     /// Whoever did this held the permission it names when it was written, and nothing that could have taken it
@@ -66,8 +74,72 @@ impl<'a> Rules<'a> {
             "{place}: allowed by the grants of {grants}, with access changed at {}",
             self.access_position
         );
-        if let (Scope::Own, Some(card)) = (scope, self.items.get(&event.aggregate_id).and_then(PipelineItem::card)) {
-            assert!([card.created_by, card.assigned_to].contains(&Some(user)), "{place}: not {user}'s own");
+        if let (Scope::Own, Some(owners)) = (scope, self.owners(event.aggregate_id)) {
+            assert!(owners.contains(&user), "{place}: not {user}'s own but that of {owners:?}");
+        }
+    }
+
+    /// Whose something is, once it is there.
+    fn owners(&self, id: Uuid) -> Option<Vec<UserId>> {
+        let item =
+            self.items.get(&id).and_then(PipelineItem::card).map(|card| card.created_by.into_iter().chain(card.assigned_to).collect());
+        let board = self.pipelines.get(&id).and_then(Pipeline::live);
+        let board = || board.map(|board| board.created_by.into_iter().chain(board.operators.iter().copied()).collect());
+        let member = || self.members.get(&id).and_then(Membership::user_id).map(|user| vec![user]);
+        let role = || self.roles.get(&id).and_then(Role::live).map(|role| role.created_by.into_iter().collect());
+        let workspace = || (id == self.tenant.0).then(|| self.workspace.owners().collect());
+        item.or_else(board).or_else(member).or_else(role).or_else(workspace)
+    }
+
+    /// By a suspended member, or in a suspended or deleted workspace, nothing is done that takes a permission, but
+    /// billing in the second and restoring in the third.
+    fn stands_still(&self, event: &Recorded) {
+        let place = format!("{} at {} of {}", event.event_type, event.position, self.tenant);
+        let (Ok(permission), Some(user)) = (Permission::parse(&event.metadata["permission"]), event.actor.user()) else { return };
+        assert!(self.is_member(user), "{place}: {user} is suspended or no member");
+        match self.workspace.status() {
+            Some(WorkspaceStatus::Suspended) => assert_eq!(permission.resource(), "billing", "{place}: the workspace is suspended"),
+            Some(WorkspaceStatus::Deleted) => assert_eq!(event.event_type, "WorkspaceRestored", "{place}: the workspace is deleted"),
+            Some(WorkspaceStatus::Active) | None => {}
+        }
+    }
+
+    /// Nobody has handed on what they did not hold, and nobody has changed what is their own (guard rules 1 and 3).
+    fn handed_on(&self, event: &Recorded) {
+        let place = format!("{} at {} of {}", event.event_type, event.position, self.tenant);
+        let Some(by) = event.actor.user().filter(|_| event.metadata["permission"] != "sys") else { return };
+        let holds = |grant: &Grantable| {
+            let retired = matches!(grant, Grantable::Custom(custom) if !self.workspace.custom_permissions().any(|known| known == custom));
+            assert!(retired || self.access.effective(by).contains(grant), "{place}: {by} hands on {grant}, which they do not hold");
+        };
+        match event.of::<MembershipEvent>() {
+            Some(MembershipEvent::RoleAssigned { user_id, role, .. } | MembershipEvent::RoleRevoked { user_id, role }) => {
+                assert_ne!(*user_id, by, "{place}");
+                self.granted_by(*role).unwrap_or_else(|| panic!("{place}: there is no such role")).iter().for_each(|grant| holds(&grant));
+            }
+            Some(MembershipEvent::PermissionOverridesSet { user_id, changes }) => {
+                assert_ne!(*user_id, by, "{place}");
+                let grants = changes.grants.iter().flat_map(|change| change.to.iter().filter(|grant| !change.from.contains(grant)));
+                grants.for_each(|grant| holds(&grant));
+            }
+            Some(MembershipEvent::MemberSuspended { user_id, .. }) => {
+                assert_ne!(*user_id, by, "{place}");
+                assert!(!self.workspace.is_owner(*user_id), "{place}: an owner is suspended");
+            }
+            _ => {}
+        }
+        match event.of::<RoleEvent>() {
+            Some(RoleEvent::RoleCreated { permissions, .. }) => permissions.iter().for_each(|grant| holds(&grant)),
+            Some(RoleEvent::PermissionGranted { permission }) => holds(permission),
+            _ => {}
+        }
+    }
+
+    /// What a role grants, if there is one.
+    fn granted_by(&self, role: RoleRef) -> Option<PermissionSet> {
+        match role {
+            RoleRef::BuiltIn(role) => Some(PermissionSet::from(*role.grants())),
+            RoleRef::Custom(id) => self.roles.get(&id.0).and_then(Role::live).map(|role| role.permissions.clone()),
         }
     }
 
@@ -92,6 +164,17 @@ impl<'a> Rules<'a> {
             }
             Some(ItemEvent::PipelineItemAssigned { user_id }) => assert!(self.is_member(*user_id), "{place}: assigned to no member"),
             _ => {}
+        }
+        match event.of::<MembershipEvent>() {
+            Some(MembershipEvent::MemberJoined { roles, .. }) => {
+                assert!(roles.iter().all(|role| self.granted_by(*role).is_some()), "{place}: joined with a role that is not there");
+            }
+            Some(MembershipEvent::RoleAssigned { role, .. }) => assert!(self.granted_by(*role).is_some(), "{place}: there is no such role"),
+            _ => {}
+        }
+        if let Some(RoleEvent::RoleDeleted { .. }) = event.of() {
+            let held = |member: &Membership| member.roles().any(|role| role.custom().is_some_and(|id| id.0 == event.aggregate_id));
+            assert!(!self.members.values().any(held), "{place}: members have it");
         }
         match event.of::<PipelineEvent>() {
             Some(PipelineEvent::StageRemoved { stage_id }) => {
@@ -140,13 +223,15 @@ impl<'a> Rules<'a> {
     }
 
     fn fold(&mut self, event: &Recorded) {
-        if let Some(change) = kind(event.aggregate_type).and_then(|kind| kind.access(&*event.payload)) {
+        if let Some(change) = kind(event.aggregate_type).and_then(|kind| kind.access(&*event.payload, event.aggregate_id)) {
             self.access.apply(change);
             self.access_position = event.position;
         }
         let id = event.aggregate_id;
         event.of::<PipelineEvent>().into_iter().for_each(|event| self.pipelines.entry(id).or_default().apply(event.clone()));
         event.of::<ItemEvent>().into_iter().for_each(|event| self.items.entry(id).or_default().apply(event.clone()));
+        event.of::<RoleEvent>().into_iter().for_each(|event| self.roles.entry(id).or_default().apply(event.clone()));
+        event.of::<WorkspaceEvent>().into_iter().for_each(|event| self.workspace.apply(event.clone()));
         event.of::<MembershipEvent>().into_iter().for_each(|event| self.members.entry(id).or_default().apply(event.clone()));
     }
 }

@@ -12,7 +12,16 @@ use uuid::Uuid;
 /// The part of the program that the tests are.
 pub(crate) static TESTS: SystemCaller = SystemCaller {
     name: "tests",
-    commands: &["CreateWorkspace", "AddMember", "ChangePlan", "ProvisionUser", "ReserveWorkspace", "ConfirmWorkspace"],
+    commands: &[
+        "CreateWorkspace",
+        "AddMember",
+        "ChangePlan",
+        "ProvisionUser",
+        "ReserveWorkspace",
+        "ConfirmWorkspace",
+        "SuspendWorkspace",
+        "ReinstateWorkspace",
+    ],
 };
 
 /// The time.
@@ -142,7 +151,12 @@ impl Team {
 /// The command that makes a user a member.
 pub(crate) fn add_member(user: UserId, roles: &[BuiltInRole]) -> MembershipCommand {
     let profile = MemberProfile { name: None, email: named(format!("{}@team.example", user.0.simple())) };
-    MembershipCommand::AddMember { user_id: user, roles: roles.to_vec(), source: MemberSource::Provisioned, profile }
+    MembershipCommand::AddMember {
+        user_id: user,
+        roles: roles.iter().copied().map(Into::into).collect(),
+        source: MemberSource::Provisioned,
+        profile,
+    }
 }
 
 /// The command that creates a pipeline of these stages, the last of them terminal.

@@ -3,7 +3,7 @@
 use crate::harness::{Log, Team, audit, by_system, code_of, create_item, create_pipeline, eventually, keyed, move_to, named, new_id};
 use domain::pipeline::{NewStage, Pipeline, PipelineCommand, PipelineItem, WipLimit};
 use domain::{ItemId, PipelineId, StageId};
-use event_store::ExecuteError;
+use event_store::{ExecuteError, Woken};
 use futures::future::join_all;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ async fn neighbours_in_one_transaction_do_commit_together_and_readers_are_woken(
     let head = events.len() as i64;
     eventually("the last position to be told", || {
         let note = woken.try_recv();
-        async move { (note == Ok((team.tenant, head))).then_some(()) }
+        async move { (note == Ok(Woken::Log(team.tenant, head))).then_some(()) }
     })
     .await;
 }

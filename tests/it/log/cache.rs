@@ -70,10 +70,10 @@ async fn a_role_given_in_one_process_counts_at_once_in_another() {
     let member = team.member(&[BuiltInRole::Viewer]).await;
     let create = || other.create::<PipelineItem>(team.by(member), new_id::<ItemId>(), create_item(&board));
     assert_eq!(code_of(&create().await), "FORBIDDEN");
-    let assign = MembershipCommand::AssignRole { role: BuiltInRole::Operator };
+    let assign = MembershipCommand::AssignRole { role: BuiltInRole::Operator.into() };
     log.send::<Membership>(team.by(team.owner), team.membership(member), assign).await.unwrap();
     assert_eq!(code_of(&create().await), "OK");
-    let revoke = MembershipCommand::RevokeRole { role: BuiltInRole::Operator };
+    let revoke = MembershipCommand::RevokeRole { role: BuiltInRole::Operator.into() };
     log.send::<Membership>(team.by(team.owner), team.membership(member), revoke).await.unwrap();
     assert_eq!(code_of(&create().await), "FORBIDDEN");
     audit(&log).await;

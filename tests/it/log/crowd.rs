@@ -6,8 +6,8 @@ use crate::harness::{
 };
 use domain::pipeline::{ItemCommand, NewStage, Pipeline, PipelineCommand, PipelineItem, WipLimit};
 use domain::roles::BuiltInRole;
-use domain::workspace::{Membership, MembershipCommand, Workspace, WorkspaceCommand};
-use domain::{Decider, ItemId, UserId};
+use domain::workspace::{Membership, MembershipCommand, Role, RoleCommand, Workspace, WorkspaceCommand};
+use domain::{Decider, ItemId, RoleId, UserId};
 use futures::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -27,7 +27,7 @@ struct Deed {
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
-    let deed = (0..4_usize, 0..22_u8, 0..6_usize, 0..6_usize, any::<bool>(), 0..2_usize)
+    let deed = (0..4_usize, 0..26_u8, 0..6_usize, 0..6_usize, any::<bool>(), 0..2_usize)
         .prop_map(|(who, what, which, other, keyed, process)| Deed { who, what, which, other, keyed, process });
     proptest::collection::vec(deed, 40..80)
 }
@@ -38,6 +38,7 @@ struct Place {
     people: Vec<UserId>,
     boards: Vec<Board>,
     items: Vec<ItemId>,
+    role: RoleId,
     processes: [Process; 2],
 }
 
@@ -49,7 +50,11 @@ impl Place {
             people.push(team.member(&[role, BuiltInRole::Viewer]).await);
         }
         let boards = vec![team.board(3).await, team.board(2).await];
-        Self { team, people, boards, items: (0..6).map(|_| new_id()).collect(), processes: [log.process.clone(), other.clone()] }
+        let role = new_id();
+        let permissions = vec!["pipeline_items.move".parse().unwrap()];
+        let create = RoleCommand::CreateRole { name: named("Movers"), description: None, permissions };
+        log.process.create::<Role>(team.by(team.owner), role, create).await.unwrap();
+        Self { team, people, boards, items: (0..6).map(|_| new_id()).collect(), role, processes: [log.process.clone(), other.clone()] }
     }
 
     async fn carry_out(&self, deed: Deed, n: usize) -> &'static str {
@@ -88,7 +93,7 @@ impl Place {
                     &deed,
                     n,
                     self.team.membership(person),
-                    MembershipCommand::RevokeRole { role: BuiltInRole::Operator },
+                    MembershipCommand::RevokeRole { role: BuiltInRole::Operator.into() },
                 )
                 .await
             }
@@ -97,7 +102,7 @@ impl Place {
                     &deed,
                     n,
                     self.team.membership(person),
-                    MembershipCommand::AssignRole { role: BuiltInRole::Operator },
+                    MembershipCommand::AssignRole { role: BuiltInRole::Operator.into() },
                 )
                 .await
             }
@@ -109,6 +114,31 @@ impl Place {
                 code_of(
                     &self.processes[deed.process].send::<Membership>(by_system(self.team.tenant), self.team.membership(person), back).await,
                 )
+            }
+            22 if deed.which > 2 => {
+                self.send::<Membership>(&deed, n, self.team.membership(person), MembershipCommand::SuspendMember { reason: None }).await
+            }
+            22 => self.send::<Membership>(&deed, n, self.team.membership(person), MembershipCommand::ReinstateMember {}).await,
+            23 if deed.which > 2 => {
+                let role = self.role.into();
+                self.send::<Membership>(&deed, n, self.team.membership(person), MembershipCommand::AssignRole { role }).await
+            }
+            23 => {
+                let role = self.role.into();
+                self.send::<Membership>(&deed, n, self.team.membership(person), MembershipCommand::RevokeRole { role }).await
+            }
+            24 if deed.which > 2 => {
+                let permission = "pipeline_items.update@own".parse().unwrap();
+                self.send::<Role>(&deed, n, self.role, RoleCommand::GrantPermission { permission }).await
+            }
+            24 => {
+                let permission = "pipeline_items.update".parse().unwrap();
+                self.send::<Role>(&deed, n, self.role, RoleCommand::RevokePermission { permission }).await
+            }
+            25 => {
+                let denies = if deed.which > 2 { vec!["pipeline_items.move".parse().unwrap()] } else { vec![] };
+                let overrides = MembershipCommand::SetPermissionOverrides { grants: vec![], denies };
+                self.send::<Membership>(&deed, n, self.team.membership(person), overrides).await
             }
             _ if deed.which > 2 => {
                 self.send::<Workspace>(&deed, n, self.team.tenant, WorkspaceCommand::GrantOwnership { user_id: person }).await
@@ -144,7 +174,7 @@ impl Place {
                 process.commands.access().fresh(self.team.tenant).await.unwrap(),
                 fresh.commands.access().fresh(self.team.tenant).await.unwrap(),
             );
-            self.people.iter().for_each(|user| assert_eq!(access.grants(*user), known.grants(*user)));
+            self.people.iter().for_each(|user| assert_eq!(access.effective(*user), known.effective(*user)));
         }
     }
 }

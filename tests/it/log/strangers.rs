@@ -88,8 +88,8 @@ async fn every_command_on_another_tenants_aggregate_answers_as_if_there_were_non
         }
         let membership = theirs.membership(guest).0;
         for command in [
-            MembershipCommand::AssignRole { role: BuiltInRole::Editor },
-            MembershipCommand::RevokeRole { role: BuiltInRole::Viewer },
+            MembershipCommand::AssignRole { role: BuiltInRole::Editor.into() },
+            MembershipCommand::RevokeRole { role: BuiltInRole::Viewer.into() },
             MembershipCommand::RemoveMember { reason: None },
         ] {
             assert_eq!(nothing::<Membership>(&process, by(), membership, command).await, "NOT_FOUND");

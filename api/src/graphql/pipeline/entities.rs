@@ -28,7 +28,11 @@ impl Entity for Pipeline {
     const READ: Option<Permission> = Some(PIPELINES_READ);
 
     async fn read(scope: &mut Scope, id: Uuid) -> Result<Option<Self>, sqlx::Error> {
-        Ok(rows::pipeline(scope, PipelineId(id)).await?.map(Self))
+        Ok(rows::pipeline(scope, PipelineId(id), None).await?.map(Self))
+    }
+
+    async fn read_own(scope: &mut Scope, id: Uuid, owner: UserId) -> Result<Option<Self>, sqlx::Error> {
+        Ok(rows::pipeline(scope, PipelineId(id), Some(owner)).await?.map(Self))
     }
 }
 
@@ -219,7 +223,7 @@ macro_rules! load {
 
 load! {
     /// Pipelines by id.
-    PipelineOf(PipelineId) -> Stored<rows::Pipeline>, PIPELINES_READ, [rows::Pipeline::TABLE], |scope, ids, _owner| rows::pipelines_by_id(scope, ids);
+    PipelineOf(PipelineId) -> Stored<rows::Pipeline>, PIPELINES_READ, [rows::Pipeline::TABLE, rows::Operator::TABLE], |scope, ids, owner| rows::pipelines_by_id(scope, ids, owner);
     /// Stages by id.
     StageOf(StageId) -> Stored<rows::Stage>, PIPELINES_READ, [rows::Stage::TABLE], |scope, ids, _owner| rows::stages_by_id(scope, ids);
     /// The stages of pipelines.

@@ -275,3 +275,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_role_on_the_platform_is_given_by_the_program_or_by_who_manages_users_and_moves_access() {
+    static MACHINE: SystemCaller = SystemCaller { name: "tests", commands: &["GrantPlatformRole", "RevokePlatformRole"] };
+    let grant = || GrantPlatformRole { role: PlatformRole::SystemAdmin };
+    let granted = PlatformRoleGranted { user_id: ME, role: PlatformRole::SystemAdmin };
+    let revoked = PlatformRoleRevoked { user_id: ME };
+    given(history()).when(system(&MACHINE), grant()).then([granted.clone()]);
+    let administrator = somebody(Principal::User(BOB), *PlatformRole::SystemAdmin.grants());
+    given(history()).when(administrator, grant()).then([granted.clone()]);
+    given(history()).when(myself(), grant()).then_denied("system.users");
+    given(history()).when(system(&PROGRAM), grant()).then_denied("system.users");
+
+    let administrator = || history().into_iter().chain([granted.clone()]);
+    given(administrator()).when(system(&MACHINE), grant()).then_nothing();
+    given(administrator()).when(system(&MACHINE), RevokePlatformRole {}).then([revoked.clone()]);
+    given(administrator()).when(system(&MACHINE), GrantPlatformRole { role: PlatformRole::None }).then([revoked.clone()]);
+    given(administrator().chain([revoked.clone()])).when(system(&MACHINE), RevokePlatformRole {}).then_nothing();
+    given([]).when(system(&MACHINE), grant()).then_refused(UserError::NotFound);
+
+    let mut access = crate::Access::default();
+    let held = |access: &crate::Access| access.grants(ME).scope(SYSTEM_USERS).is_some();
+    access.apply(User::access(&granted, ALICE.0).unwrap());
+    assert!(held(&access) && !access.is_member(ME));
+    access.apply(User::access(&revoked, ALICE.0).unwrap());
+    assert!(!held(&access));
+}

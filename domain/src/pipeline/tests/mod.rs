@@ -25,7 +25,7 @@ const NOWHERE: StageId = StageId(Uuid::from_u128(0x404));
 fn member(user: UserId) -> (Uuid, Vec<MembershipEvent>) {
     let joined = MembershipEvent::MemberJoined {
         user_id: user,
-        roles: vec![BuiltInRole::Member],
+        roles: vec![BuiltInRole::Member.into()],
         source: MemberSource::Provisioned,
         profile_name: None,
         profile_email: Personal::new(user, "someone@example.org".to_owned()),
@@ -36,7 +36,7 @@ fn member(user: UserId) -> (Uuid, Vec<MembershipEvent>) {
 
 fn former_member(user: UserId) -> (Uuid, Vec<MembershipEvent>) {
     let (id, mut events) = member(user);
-    events.push(MembershipEvent::MemberRemoved { user_id: user, reason: None, left: true });
+    events.push(MembershipEvent::MemberRemoved { user_id: user, reason: None, left: true, custom_roles: vec![] });
     (id, events)
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::super::*;
+use crate::RoleId;
+use uuid::Uuid;
 
 const NO_ROLES: [BuiltInRole; 0] = [];
 const NO_GRANTS: [PermissionGrant; 0] = [];
@@ -94,7 +96,7 @@ fn ownership_comes_from_the_workspace_and_not_from_a_role() {
 #[test]
 fn no_override_and_no_custom_role_gives_a_permission_of_the_platform() {
     let grants = PlatformRole::SystemAdmin.grants();
-    let role = Role::Custom { id: "a role", grants };
+    let role = Role::Custom { id: RoleId(Uuid::nil()), grants };
     for is_owner in [false, true] {
         let set = effective([role], grants.iter(), NO_DENIES, is_owner, Standing::Active);
         assert!(set.iter().all(|grant| !grant.permission.is_system()));
@@ -181,7 +183,7 @@ proptest! {
         custom in any_set(), grants in any_grants(), denies in prop::collection::vec(any_permission(), 0..40),
         is_owner in any::<bool>(),
     ) {
-        let roles = [Role::from(BuiltInRole::Member), Role::Custom { id: "a role", grants: &custom }];
+        let roles = [Role::from(BuiltInRole::Member), Role::Custom { id: RoleId(Uuid::nil()), grants: &custom }];
         let find = |standing| effective(roles, grants.clone(), denies.clone(), is_owner, standing);
         let set = find(Standing::Active);
         for permission in Permission::all() {

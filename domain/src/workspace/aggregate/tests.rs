@@ -4,12 +4,12 @@ use super::WorkspaceCommand::*;
 use super::WorkspaceEvent::*;
 use super::*;
 use crate::testing::{ALICE, BOB, Given, ID, Then, alice, alice_herself, noon, system};
-use crate::workspace::{MemberSource, MembershipEvent};
-use crate::{Change, Refusal as _, SystemCaller, for_the_store};
+use crate::workspace::{MemberSource, MembershipEvent, WorkspaceStatus};
+use crate::{Change, Name, Personal, Refusal as _, ShortText, Slug, SystemCaller, for_the_store};
 use proptest::prelude::*;
-use uuid::Uuid;
 
-static PROGRAM: SystemCaller = SystemCaller { name: "tests", commands: &["CreateWorkspace", "ChangePlan"] };
+static PROGRAM: SystemCaller =
+    SystemCaller { name: "tests", commands: &["CreateWorkspace", "ChangePlan", "SuspendWorkspace", "ReinstateWorkspace"] };
 static OTHER_PROGRAM: SystemCaller = SystemCaller { name: "other", commands: &[] };
 
 const HERE: TenantId = TenantId(ID);
@@ -46,7 +46,7 @@ fn membership(user: UserId) -> Uuid {
 fn joined(user_id: UserId) -> MembershipEvent {
     MembershipEvent::MemberJoined {
         user_id,
-        roles: vec![BuiltInRole::Member],
+        roles: vec![BuiltInRole::Member.into()],
         source: MemberSource::Provisioned,
         profile_name: None,
         profile_email: Personal::new(user_id, "x@example.org".into()),
@@ -55,7 +55,7 @@ fn joined(user_id: UserId) -> MembershipEvent {
 }
 
 fn left(user_id: UserId) -> MembershipEvent {
-    MembershipEvent::MemberRemoved { user_id, reason: None, left: true }
+    MembershipEvent::MemberRemoved { user_id, reason: None, left: true, custom_roles: vec![] }
 }
 
 fn nothing_or_a_refusal(then: Then<Workspace>) {
@@ -125,7 +125,7 @@ fn settings_record_only_what_changed() {
     let state =
         given([team()]).when(here(alice(BuiltInRole::Admin)), update.clone()).then([WorkspaceSettingsUpdated { changes: changes.clone() }]);
     assert!(
-        matches!(&state, Workspace::Active { settings, .. } if settings.currency.as_deref() == Some("EUR") && settings.timezone == "UTC")
+        matches!(&state, Workspace::Live { settings, .. } if settings.currency.as_deref() == Some("EUR") && settings.timezone == "UTC")
     );
     given([team(), WorkspaceSettingsUpdated { changes }]).when(here(alice(BuiltInRole::Admin)), update).then_nothing();
     given([team()]).when(here(alice(BuiltInRole::Admin)), settings(r#"{"currency":null}"#)).then_nothing();
@@ -232,10 +232,10 @@ fn the_permissions_are_those_of_the_specification() {
 
 #[test]
 fn ownership_moves_access_and_nothing_else_does() {
-    assert_eq!(Workspace::access(&team()), Some(AccessChange::OwnerAdded(ALICE)));
-    assert_eq!(Workspace::access(&OwnershipGranted { user_id: BOB }), Some(AccessChange::OwnerAdded(BOB)));
-    assert_eq!(Workspace::access(&OwnershipRevoked { user_id: BOB }), Some(AccessChange::OwnerRemoved(BOB)));
-    assert_eq!(Workspace::access(&WorkspaceRenamed { from: "a".into(), to: "b".into() }), None);
+    assert_eq!(Workspace::access(&team(), ID), Some(AccessChange::OwnerAdded(ALICE)));
+    assert_eq!(Workspace::access(&OwnershipGranted { user_id: BOB }, ID), Some(AccessChange::OwnerAdded(BOB)));
+    assert_eq!(Workspace::access(&OwnershipRevoked { user_id: BOB }, ID), Some(AccessChange::OwnerRemoved(BOB)));
+    assert_eq!(Workspace::access(&WorkspaceRenamed { from: "a".into(), to: "b".into() }, ID), None);
 }
 
 #[test]
@@ -281,5 +281,130 @@ proptest! {
                 nothing_or_a_refusal(decided(&events));
             }
         }
+    }
+}
+
+fn suspend() -> WorkspaceCommand {
+    SuspendWorkspace { reason: Some(ShortText::try_from("unpaid").unwrap()) }
+}
+
+fn suspended() -> WorkspaceEvent {
+    WorkspaceSuspended { reason: Some(Personal::new(HERE, "unpaid".to_owned())) }
+}
+
+fn delete(slug: &str) -> WorkspaceCommand {
+    DeleteWorkspace { confirm_slug: slug.to_owned() }
+}
+
+fn deleted() -> WorkspaceEvent {
+    WorkspaceDeleted { purge_after: "2026-07-01T12:00:00Z".parse().unwrap() }
+}
+
+#[test]
+fn the_program_alone_suspends_and_reinstates() {
+    let state = given([team()]).when(here(system(&PROGRAM)), suspend()).then([suspended()]);
+    assert_eq!(state.status(), Some(WorkspaceStatus::Suspended));
+    given([team(), suspended()]).when(here(system(&PROGRAM)), suspend()).then_nothing();
+    let state = given([team(), suspended()]).when(here(system(&PROGRAM)), ReinstateWorkspace {}).then([WorkspaceReinstated]);
+    assert_eq!(state.status(), Some(WorkspaceStatus::Active));
+    given([team()]).when(here(system(&PROGRAM)), ReinstateWorkspace {}).then_nothing();
+    for command in [suspend(), ReinstateWorkspace {}] {
+        given([team()]).when(here(alice(BuiltInRole::Owner)), command).then_denied("sys");
+    }
+}
+
+#[test]
+fn an_owner_deletes_by_writing_the_slug_and_can_restore() {
+    let owner = || here(alice(BuiltInRole::Owner));
+    given([team()]).when(owner(), delete("acne")).then_refused(WorkspaceError::SlugMismatch);
+    let state = given([team()]).when(owner(), delete("acme")).then([deleted()]);
+    assert_eq!(state.status(), Some(WorkspaceStatus::Deleted));
+    given([team(), deleted()]).when(owner(), delete("acme")).then_nothing();
+    given([team(), deleted()]).when(owner(), RestoreWorkspace {}).then([WorkspaceRestored]);
+    given([team()]).when(owner(), RestoreWorkspace {}).then_nothing();
+    for command in [delete("acme"), RestoreWorkspace {}] {
+        given([team()]).when(here(alice(BuiltInRole::Admin)), command).then_denied("workspace.delete");
+    }
+    given([team(), suspended()]).when(owner(), delete("acme")).then_refused(WorkspaceError::Suspended);
+}
+
+#[test]
+fn nothing_but_restoring_is_done_to_a_deleted_workspace_by_the_program_either() {
+    for command in [suspend(), ReinstateWorkspace {}, ChangePlan { plan: Plan::Starter, reason: None }] {
+        given([team(), deleted()]).when(here(system(&PROGRAM)), command).then_refused(WorkspaceError::Deleted);
+    }
+    for command in [settings("{}"), GrantOwnership { user_id: BOB }, register("custom.approve")] {
+        given([team(), deleted()]).when(here(alice(BuiltInRole::Owner)), command).then_refused(WorkspaceError::Deleted);
+    }
+}
+
+fn register(name: &str) -> WorkspaceCommand {
+    RegisterCustomPermission { name: name.parse().unwrap(), description: None }
+}
+
+fn has(name: &str) -> WorkspaceEvent {
+    CustomPermissionRegistered { name: name.parse().unwrap(), description: None }
+}
+
+#[test]
+fn a_workspace_names_permissions_of_its_own_and_retires_them() {
+    let (approve, retire) = (register("custom.approve"), RetireCustomPermission { name: "custom.approve".parse().unwrap() });
+    let retired = || CustomPermissionRetired { name: "custom.approve".parse().unwrap() };
+    given([team()]).when(here(alice(BuiltInRole::Admin)), approve.clone()).then([has("custom.approve")]);
+    given([team(), has("custom.approve")]).when(here(alice(BuiltInRole::Admin)), approve.clone()).then_nothing();
+    given([team(), has("custom.approve")]).when(here(alice(BuiltInRole::Admin)), retire.clone()).then([retired()]);
+    given([team(), has("custom.approve"), retired()])
+        .when(here(alice(BuiltInRole::Admin)), retire.clone())
+        .then_refused(WorkspaceError::PermissionNotFound);
+    given([team(), has("custom.approve"), retired()]).when(here(alice(BuiltInRole::Admin)), approve.clone()).then([has("custom.approve")]);
+    for command in [approve, retire] {
+        given([team()]).when(here(alice(BuiltInRole::Pm)), command).then_denied("roles.create");
+    }
+    let many = (0..MAX_CUSTOM_PERMISSIONS).map(|n| has(&format!("custom.n{n}")));
+    given(std::iter::once(team()).chain(many))
+        .when(here(alice(BuiltInRole::Admin)), register("custom.more"))
+        .then_refused(WorkspaceError::QuotaExceeded);
+    for bad in ["approve", "customs.approve", "custom.", "custom.A", "custom.a.b", "custom.abcdefghijklmnopqrstu"] {
+        let command = format!(r#"{{"RegisterCustomPermission":{{"name":"{bad}"}}}}"#);
+        assert!(serde_json::from_str::<WorkspaceCommand>(&command).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_workspace_is_its_owners_own() {
+    use crate::roles::GrantSet;
+    let own = || {
+        let grants: GrantSet =
+            [WORKSPACE_UPDATE, WORKSPACE_TRANSFER, WORKSPACE_DELETE, ROLES_CREATE].map(crate::roles::Permission::own).into_iter().collect();
+        here(crate::testing::somebody(crate::Principal::User(ALICE), grants))
+    };
+    let of_bob = || {
+        let (kind, plan) = (WorkspaceKind::Team, Plan::Free);
+        [WorkspaceCreated { name: "B".into(), slug: "b".into(), kind, owner_id: BOB, plan, quota_reset_at: noon() }, has("custom.approve")]
+    };
+    let rename = || RenameWorkspace { name: Name::try_from("Apex").unwrap() };
+    given([team()]).when(own(), rename()).then([WorkspaceRenamed { from: "Acme".into(), to: "Apex".into() }]);
+    given(of_bob()).when(own(), rename()).then_denied("workspace.update");
+    given(of_bob()).when(own(), GrantOwnership { user_id: ALICE }).then_denied("workspace.transfer");
+    given(of_bob()).when(own(), delete("b")).then_denied("workspace.delete");
+    given(of_bob()).when(own(), RetireCustomPermission { name: "custom.approve".parse().unwrap() }).then_denied("roles.create");
+}
+
+#[test]
+fn suspension_deletion_and_custom_permissions_move_access() {
+    for (event, change) in [
+        (suspended(), AccessChange::WorkspaceSuspended(true)),
+        (WorkspaceReinstated, AccessChange::WorkspaceSuspended(false)),
+        (deleted(), AccessChange::WorkspaceDeleted(true)),
+        (WorkspaceRestored, AccessChange::WorkspaceDeleted(false)),
+        (has("custom.approve"), AccessChange::PermissionRegistered("custom.approve".parse().unwrap())),
+        (
+            CustomPermissionRetired { name: "custom.approve".parse().unwrap() },
+            AccessChange::PermissionRetired("custom.approve".parse().unwrap()),
+        ),
+    ] {
+        assert_eq!(Workspace::access(&event, ID), Some(change));
+        let json = for_the_store(|| serde_json::to_value(&event)).unwrap();
+        assert_eq!(serde_json::from_value::<WorkspaceEvent>(json).unwrap(), event);
     }
 }

@@ -1,12 +1,14 @@
 //! What a membership decides.
 
+mod rights;
+
 use super::MembershipCommand::*;
 use super::MembershipEvent::*;
 use super::*;
 use crate::roles::GrantSet;
-use crate::testing::{ALICE, BOB, Given, TENANT, alice, alice_herself, noon, somebody, system};
-use crate::workspace::{Plan, WorkspaceEvent};
-use crate::{Access, Principal, Rejection, SystemCaller, for_the_store};
+use crate::testing::{ALICE, BOB, Given, ID, TENANT, alice, alice_herself, noon, somebody, system};
+use crate::workspace::{Plan, RoleEvent, WorkspaceEvent};
+use crate::{Access, Email, Principal, Rejection, RoleId, ShortText, SystemCaller, Title, for_the_store};
 use proptest::prelude::*;
 
 static PROGRAM: SystemCaller = SystemCaller { name: "tests", commands: &["AddMember"] };
@@ -29,14 +31,18 @@ fn profile() -> MemberProfile {
     MemberProfile { name: Some(Title::try_from("Bob").unwrap()), email: Email::try_from("bob@example.org").unwrap() }
 }
 
+fn refs(roles: &[BuiltInRole]) -> Vec<RoleRef> {
+    roles.iter().copied().map(Into::into).collect()
+}
+
 fn add(user_id: UserId, roles: &[BuiltInRole]) -> MembershipCommand {
-    AddMember { user_id, roles: roles.to_vec(), source: MemberSource::Invitation, profile: profile() }
+    AddMember { user_id, roles: refs(roles), source: MemberSource::Invitation, profile: profile() }
 }
 
 fn joined(user_id: UserId, roles: &[BuiltInRole], limit: Option<u32>) -> MembershipEvent {
     MemberJoined {
         user_id,
-        roles: roles.to_vec(),
+        roles: refs(roles),
         source: MemberSource::Invitation,
         profile_name: Some(Personal::new(user_id, "Bob".into())),
         profile_email: Personal::new(user_id, "bob@example.org".into()),
@@ -49,7 +55,7 @@ fn bob(roles: &[BuiltInRole]) -> MembershipEvent {
 }
 
 fn gone() -> MembershipEvent {
-    MemberRemoved { user_id: BOB, reason: None, left: false }
+    MemberRemoved { user_id: BOB, reason: None, left: false, custom_roles: vec![] }
 }
 
 fn remove() -> MembershipCommand {
@@ -115,12 +121,12 @@ fn seats_are_counted_in_one_claim_of_the_workspace() {
 
 #[test]
 fn an_administrator_gives_and_takes_roles() {
-    let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm, assigned_by: Some(ALICE) };
-    let assign = AssignRole { role: BuiltInRole::Pm };
+    let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm.into(), assigned_by: Some(ALICE) };
+    let assign = AssignRole { role: BuiltInRole::Pm.into() };
     in_team([bob(&[BuiltInRole::Member])], []).when(alice(BuiltInRole::Admin), assign.clone()).then([assigned.clone()]);
     in_team([bob(&[BuiltInRole::Member]), assigned.clone()], []).when(alice(BuiltInRole::Admin), assign.clone()).then_nothing();
-    let revoke = RevokeRole { role: BuiltInRole::Member };
-    let revoked = RoleRevoked { user_id: BOB, role: BuiltInRole::Member };
+    let revoke = RevokeRole { role: BuiltInRole::Member.into() };
+    let revoked = RoleRevoked { user_id: BOB, role: BuiltInRole::Member.into() };
     in_team([bob(&[BuiltInRole::Member]), assigned.clone()], []).when(alice(BuiltInRole::Admin), revoke.clone()).then([revoked.clone()]);
     in_team([bob(&[BuiltInRole::Member]), assigned, revoked], []).when(alice(BuiltInRole::Admin), revoke).then_nothing();
     in_team([bob(&[BuiltInRole::Member])], []).when(alice(BuiltInRole::Pm), assign).then_denied("roles.assign");
@@ -128,7 +134,7 @@ fn an_administrator_gives_and_takes_roles() {
 
 #[test]
 fn the_last_role_stays() {
-    let revoke = RevokeRole { role: BuiltInRole::Member };
+    let revoke = RevokeRole { role: BuiltInRole::Member.into() };
     in_team([bob(&[BuiltInRole::Member])], []).when(alice(BuiltInRole::Admin), revoke).then_refused(MembershipError::LastRole);
 }
 
@@ -138,17 +144,17 @@ fn nobody_hands_on_or_takes_what_they_do_not_have() {
     grants.grant(ROLES_ASSIGN.any());
     let assigner = || somebody(Principal::User(ALICE), grants);
     in_team([bob(&[BuiltInRole::Viewer])], [])
-        .when(assigner(), AssignRole { role: BuiltInRole::Admin })
+        .when(assigner(), AssignRole { role: BuiltInRole::Admin.into() })
         .then_refused(MembershipError::BeyondOwnGrants);
     in_team([bob(&[BuiltInRole::Viewer, BuiltInRole::Admin])], [])
-        .when(assigner(), RevokeRole { role: BuiltInRole::Admin })
+        .when(assigner(), RevokeRole { role: BuiltInRole::Admin.into() })
         .then_refused(MembershipError::BeyondOwnGrants);
-    let member = RoleAssigned { user_id: BOB, role: BuiltInRole::Member, assigned_by: Some(ALICE) };
-    in_team([bob(&[BuiltInRole::Viewer])], []).when(assigner(), AssignRole { role: BuiltInRole::Member }).then([member]);
+    let member = RoleAssigned { user_id: BOB, role: BuiltInRole::Member.into(), assigned_by: Some(ALICE) };
+    in_team([bob(&[BuiltInRole::Viewer])], []).when(assigner(), AssignRole { role: BuiltInRole::Member.into() }).then([member]);
     // An owner holds all there is, an administrator all that administrators have.
     for (caller, role) in [(BuiltInRole::Owner, BuiltInRole::Admin), (BuiltInRole::Admin, BuiltInRole::Admin)] {
         assert!(
-            in_team([bob(&[BuiltInRole::Viewer])], []).when(alice(caller), AssignRole { role }).outcome.is_ok(),
+            in_team([bob(&[BuiltInRole::Viewer])], []).when(alice(caller), AssignRole { role: role.into() }).outcome.is_ok(),
             "{caller} gives {role}"
         );
     }
@@ -157,13 +163,17 @@ fn nobody_hands_on_or_takes_what_they_do_not_have() {
 #[test]
 fn nobody_changes_their_own_roles() {
     let me = || joined(ALICE, &[BuiltInRole::Admin, BuiltInRole::Member], Some(3));
-    in_team([me()], []).when(alice(BuiltInRole::Owner), AssignRole { role: BuiltInRole::Pm }).then_refused(MembershipError::OwnRoles);
-    in_team([me()], []).when(alice(BuiltInRole::Owner), RevokeRole { role: BuiltInRole::Member }).then_refused(MembershipError::OwnRoles);
+    in_team([me()], [])
+        .when(alice(BuiltInRole::Owner), AssignRole { role: BuiltInRole::Pm.into() })
+        .then_refused(MembershipError::OwnRoles);
+    in_team([me()], [])
+        .when(alice(BuiltInRole::Owner), RevokeRole { role: BuiltInRole::Member.into() })
+        .then_refused(MembershipError::OwnRoles);
 }
 
 #[test]
 fn owner_is_not_a_role_to_hand_out() {
-    for command in [AssignRole { role: BuiltInRole::Owner }, RevokeRole { role: BuiltInRole::Owner }] {
+    for command in [AssignRole { role: BuiltInRole::Owner.into() }, RevokeRole { role: BuiltInRole::Owner.into() }] {
         in_team([bob(&[BuiltInRole::Member])], [])
             .when(alice(BuiltInRole::Owner), command)
             .then_refused(MembershipError::OwnerNotAssignable);
@@ -172,7 +182,8 @@ fn owner_is_not_a_role_to_hand_out() {
 
 #[test]
 fn who_may_remove_members_or_delete_users_removes_a_member() {
-    let removed = MemberRemoved { user_id: BOB, reason: Some(Personal::new(TENANT, "left the company".into())), left: false };
+    let removed =
+        MemberRemoved { user_id: BOB, reason: Some(Personal::new(TENANT, "left the company".into())), left: false, custom_roles: vec![] };
     let remove = RemoveMember { reason: Some(ShortText::try_from("left the company").unwrap()) };
     for permission in [MEMBERS_REMOVE, USERS_DELETE] {
         let caller = somebody(Principal::User(ALICE), GrantSet::from_iter([permission.any()]));
@@ -185,7 +196,7 @@ fn who_may_remove_members_or_delete_users_removes_a_member() {
 #[test]
 fn a_member_leaves_by_themselves_and_only_they() {
     let me = || joined(ALICE, &[BuiltInRole::Member], Some(3));
-    let left = || MemberRemoved { user_id: ALICE, reason: None, left: true };
+    let left = || MemberRemoved { user_id: ALICE, reason: None, left: true, custom_roles: vec![] };
     let bobs = || {
         let created = WorkspaceEvent::WorkspaceCreated {
             name: "B".into(),
@@ -219,17 +230,17 @@ fn an_owner_gives_up_ownership_before_going() {
 
 #[test]
 fn nothing_is_asked_of_a_membership_that_is_not_there() {
-    for command in [AssignRole { role: BuiltInRole::Pm }, RevokeRole { role: BuiltInRole::Pm }, remove(), LeaveWorkspace {}] {
+    for command in [AssignRole { role: BuiltInRole::Pm.into() }, RevokeRole { role: BuiltInRole::Pm.into() }, remove(), LeaveWorkspace {}] {
         in_team([], []).when(alice(BuiltInRole::Owner), command).then_refused(MembershipError::NotFound);
     }
     in_team([bob(&[BuiltInRole::Member]), gone()], [])
-        .when(alice(BuiltInRole::Owner), AssignRole { role: BuiltInRole::Pm })
+        .when(alice(BuiltInRole::Owner), AssignRole { role: BuiltInRole::Pm.into() })
         .then_refused(MembershipError::NotFound);
 }
 
 #[test]
 fn events_come_back_from_the_log_as_they_went() {
-    let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm, assigned_by: None };
+    let assigned = RoleAssigned { user_id: BOB, role: BuiltInRole::Pm.into(), assigned_by: None };
     for event in [bob(&[BuiltInRole::Member]), joined(BOB, &[], None), assigned, gone()] {
         let json = for_the_store(|| serde_json::to_value(&event)).unwrap();
         assert_eq!(serde_json::from_value::<MembershipEvent>(json).unwrap(), event);
@@ -240,8 +251,8 @@ fn any_command() -> impl Strategy<Value = MembershipCommand> {
     let role = || prop::sample::select(BuiltInRole::ALL);
     prop_oneof![
         2 => prop::collection::vec(role(), 0..12).prop_map(|roles| add(BOB, &roles)),
-        4 => role().prop_map(|role| AssignRole { role }),
-        4 => role().prop_map(|role| RevokeRole { role }),
+        4 => role().prop_map(|role| AssignRole { role: role.into() }),
+        4 => role().prop_map(|role| RevokeRole { role: role.into() }),
         1 => Just(remove()),
         1 => Just(LeaveWorkspace {}),
     ]
@@ -260,7 +271,7 @@ proptest! {
             };
             let then = in_team(events.clone(), []).when(caller(), command.clone());
             if let Ok(new) = then.outcome {
-                new.iter().filter_map(Membership::access).for_each(|change| access.apply(change));
+                new.iter().filter_map(|event| Membership::access(event, ID)).for_each(|change| access.apply(change));
                 events.extend(new);
                 let again = in_team(events.clone(), []).when(caller(), command.clone()).outcome;
                 prop_assert!(matches!(&again, Ok(none) if none.is_empty()) || matches!(again, Err(Rejection::Refused(_))), "{again:?}");

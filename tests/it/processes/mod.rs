@@ -1,0 +1,160 @@
+//! Several processes of the program on one database, as operators run them: `annals api` and `annals worker`, started,
+//! killed, stopped and woken.
+#![allow(clippy::print_stdout, reason = "what processes log, and the times they took, show with a test that fails")]
+
+mod sharing;
+mod standstill;
+
+use crate::graphql::{Acme, equals_its_replay};
+use crate::harness::{MASTER, audited, eventually};
+use crate::program::Program;
+use api::app::App;
+use event_store::{AppenderConfig, MasterKey, PoolSizes, Pools};
+use projections::{SHARDS, shard};
+use serde_json::Value;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::types::Uuid;
+use sqlx::{PgPool, Row};
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+
+/// One process.
+struct Part {
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Part {
+    /// Where something is served, once it is.
+    async fn at(&self, what: &str) -> String {
+        eventually(what, || async {
+            let log = self.log.lock().unwrap();
+            let line = log.lines().find(|line| line.contains(what))?;
+            let line: Value = serde_json::from_str(line).unwrap();
+            Some(format!("http://{}", line["address"].as_str().unwrap()))
+        })
+        .await
+    }
+
+    async fn url(&self) -> String {
+        self.at("serving the API").await
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = std::process::Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// A number among its metrics; 0 where it is not there yet.
+    async fn metric(&self, name: &str) -> u64 {
+        let text = reqwest::get(format!("{}/metrics", self.at("serving metrics").await)).await.unwrap().text().await.unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// All of them, and a way to look at what they do.
+struct House {
+    // First, so that all have ended when the database is dropped.
+    apis: Vec<Part>,
+    workers: Vec<Part>,
+    /// What sets up people and workspaces. It projects nothing, and tells nobody.
+    app: App,
+    admin: PgPool,
+    notifications: &'static str,
+    program: Program,
+}
+
+impl House {
+    async fn new(notifications: &'static str, apis: usize, workers: usize) -> Self {
+        let program = Program::new().await;
+        let master = MasterKey::new(MASTER);
+        let pools = Pools::new(&program.database.options(), &master, PoolSizes { api: 3, loader: 2, worker: 2 });
+        let app = App::new(pools, &master, AppenderConfig::default());
+        let admin = PgPoolOptions::new().max_connections(2).connect_with(program.database.options()).await.unwrap();
+        let mut house = Self { apis: vec![], workers: vec![], app, admin, notifications, program };
+        for _ in 0..apis {
+            house.apis.push(house.start("api"));
+        }
+        for _ in 0..workers {
+            house.workers.push(house.start("worker"));
+        }
+        house.is_shared(workers).await;
+        house
+    }
+
+    fn start(&self, part: &str) -> Part {
+        let anywhere = "127.0.0.1:0";
+        let connections = ["--api-connections", "4", "--loader-connections", "3", "--worker-connections", "4"];
+        let mut command = self.program.annals(&[part, "--listen", anywhere, "--admin-listen", anywhere, "--log-format", "json"]);
+        command.args(connections).args(["--notifications", self.notifications, "--log-filter", "info,projections=debug"]);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // What it has to say shows with the test that fails.
+                println!("{line}");
+                *kept.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Part { child, log }
+    }
+
+    /// Leases by the process that holds them.
+    async fn leases(&self) -> BTreeMap<u32, usize> {
+        let sql = "select w.process_id, count(*) from read_models.leases l join read_models.workers w on w.id = l.holder group by 1";
+        let rows: Vec<(i32, i64)> = sqlx::query_as(sql).fetch_all(&self.admin).await.unwrap();
+        rows.into_iter().map(|(process, count)| (u32::try_from(process).unwrap(), usize::try_from(count).unwrap())).collect()
+    }
+
+    /// Once so many workers hold all leases between them, none more than its share.
+    async fn is_shared(&self, workers: usize) {
+        eventually("the leases to be shared out", || async {
+            let leases = self.leases().await;
+            let fair = leases.values().all(|count| *count <= SHARDS.div_ceil(workers));
+            (leases.len() == workers && fair && leases.values().sum::<usize>() == SHARDS).then_some(())
+        })
+        .await;
+    }
+
+    /// Which worker projects this tenant.
+    async fn worker_of(&self, tenant: Uuid) -> usize {
+        let sql = "select w.process_id from read_models.leases l join read_models.workers w on w.id = l.holder where l.shard = $1";
+        let process: i32 = sqlx::query_scalar(sql).bind(shard(tenant)).fetch_one(&self.admin).await.unwrap();
+        self.workers.iter().position(|worker| i64::from(worker.pid()) == i64::from(process)).unwrap()
+    }
+
+    /// Where a tenant's log ends and how far it is projected.
+    async fn progress(&self, tenant: Uuid) -> (i64, i64) {
+        let sql = "select h.position, coalesce(c.position, 0) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where tenant_id = $1";
+        let row = sqlx::query(sql).bind(tenant).fetch_one(&self.admin).await.unwrap();
+        (row.get(0), row.get(1))
+    }
+
+    /// A workspace whose owner talks to one of the API processes.
+    async fn acme(&self, mark: &str, api: usize) -> Acme {
+        Acme::at(&self.app, &self.apis[api].url().await, mark, mark).await
+    }
+
+    /// What holds in the end: everything is projected, by the workers alone, as a replay would have it, and the log
+    /// stands up to the audit.
+    async fn stands(&self) {
+        eventually("the workers to catch up", || async {
+            let sql = "select count(*) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where h.position > coalesce(c.position, 0)";
+            (sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.admin).await.unwrap() == 0).then_some(())
+        })
+        .await;
+        let parked: i64 = sqlx::query_scalar("select count(*) from read_models.parked").fetch_one(&self.admin).await.unwrap();
+        assert_eq!(parked, 0);
+        equals_its_replay(&self.app).await;
+        audited(&self.app, &self.program.database.options()).await;
+    }
+}
