@@ -4,6 +4,7 @@ mod bad_input;
 mod imported;
 mod loss;
 mod matrix;
+mod metrics;
 mod mutations;
 mod nodes;
 mod operations;
@@ -15,6 +16,7 @@ mod roles;
 mod schema;
 mod storm;
 mod strangers;
+mod tasks;
 mod tokens;
 mod visits;
 
