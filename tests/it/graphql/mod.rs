@@ -5,6 +5,7 @@ mod catalogue;
 mod imported;
 mod loss;
 mod matrix;
+mod metrics;
 mod mutations;
 mod nodes;
 mod operations;
@@ -16,6 +17,7 @@ mod roles;
 mod schema;
 mod storm;
 mod strangers;
+mod tasks;
 mod tokens;
 mod visits;
 
