@@ -29,7 +29,7 @@ pub(crate) struct Tenant {
 pub(crate) fn commands(database: &PgConnectOptions, master: &MasterKey, config: AppenderConfig) -> (Commands, Pools) {
     let pools = Pools::new(database, master, PoolSizes::default());
     let vault = Vault::new(pools.api.clone(), master);
-    let access = AccessCache::new(pools.loader.clone(), 1000);
+    let access = AccessCache::new(pools.loader.clone(), 10_000);
     (Commands::new(&pools, vault, access, &Wake::default(), config), pools)
 }
 

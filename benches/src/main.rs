@@ -12,10 +12,11 @@ mod yardstick;
 
 use crate::machine::{Cpu, Machine};
 use crate::measure::{Caller, Sample, Times, measure};
-use crate::report::{ANNALS, Cell, Report, STOCK, YARDSTICK};
+use crate::report::{ANNALS, Cell, PAIR, Report, STOCK, WIDE, YARDSTICK};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use event_store::{AppenderConfig, MasterKey};
+use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// How many clients the yardstick has, and how many connections postgres-es.
 const CLIENTS: usize = 64;
 const TENANTS: usize = 16;
+/// How many there are in the cells over many tenants.
+const MANY_TENANTS: usize = 1_000;
 
 /// A part of what is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,6 +71,12 @@ struct Options {
     /// Leaves out postgres-es.
     #[arg(long)]
     no_stock: bool,
+    /// Leaves out the cells over 1,000 tenants.
+    #[arg(long)]
+    no_wide: bool,
+    /// Leaves out the cells of two instances.
+    #[arg(long)]
+    no_pair: bool,
     /// Leaves out the yardstick.
     #[arg(long)]
     no_yardstick: bool,
@@ -124,7 +133,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
         print(&figures.markdown());
         return Ok(if options.strict && !figures.passed() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
-    let cells = options.callers.len() as u32 * 2 + 1;
+    let cells = options.callers.len() as u32 * 4 + 1;
     // Far more than it takes: the run ends, whatever happens.
     let patience = (times.warm_up + times.counted + Duration::from_secs(10)) * cells * options.rounds + Duration::from_secs(120);
     let outcome = tokio::select! {
@@ -175,10 +184,12 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
     let config = AppenderConfig { groups: options.groups, swift: !options.locking, ..AppenderConfig::default() };
     let (commands, pools) = annals::commands(database, &master, config);
     let commands = Arc::new(commands);
-    let mut tenants = Vec::with_capacity(TENANTS);
-    for n in 0..TENANTS {
-        tenants.push(Arc::new(annals::found(&commands, n).await?));
-    }
+    let founded = if options.no_wide { TENANTS } else { MANY_TENANTS };
+    let many: Vec<_> = futures::stream::iter(0..founded).map(|n| annals::found(&commands, n)).buffered(64).try_collect().await?;
+    let many: Vec<_> = many.into_iter().map(Arc::new).collect();
+    let tenants = many[..TENANTS].to_vec();
+    let (second, second_pools) = annals::commands(database, &master, config);
+    let second = Arc::new(second);
     // The yardstick's bytes: one item of each tenant.
     for caller in &mut annals::members(&commands, &tenants, TENANTS) {
         for _ in 0..workload::COMMANDS {
@@ -193,7 +204,7 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
     if !options.no_yardstick {
         cells.push(Cell { name: YARDSTICK, callers: CLIENTS, rounds: vec![] });
     }
-    for (name, wanted) in [(STOCK, stock.is_some()), (ANNALS, true)] {
+    for (name, wanted) in [(STOCK, stock.is_some()), (ANNALS, true), (WIDE, !options.no_wide), (PAIR, !options.no_pair)] {
         cells.extend(options.callers.iter().filter(|_| wanted).map(|callers| Cell { name, callers: *callers, rounds: vec![] }));
     }
     for round in 0..options.rounds {
@@ -207,6 +218,12 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
                     let (sample, again) = one(&mut admin, std::mem::take(&mut inserters), times, &cpu).await?;
                     inserters = again;
                     sample
+                }
+                (WIDE, _) => one(&mut admin, annals::members(&commands, &many, callers), times, &cpu).await?.0,
+                (PAIR, _) => {
+                    let mut pair = annals::members(&commands, &tenants, callers / 2);
+                    pair.extend(annals::members(&second, &tenants, callers - callers / 2));
+                    one(&mut admin, pair, times, &cpu).await?.0
                 }
                 _ => one(&mut admin, annals::members(&commands, &tenants, callers), times, &cpu).await?.0,
             };
@@ -223,6 +240,7 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
         stock.close().await;
     }
     pools.close().await;
+    second_pools.close().await;
     admin.close().await?;
     Ok(Report::new(machine, options.seconds, cells))
 }

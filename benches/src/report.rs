@@ -11,11 +11,23 @@ pub(crate) const YARDSTICK: &str = "bare INSERTs";
 pub(crate) const STOCK: &str = "postgres-es";
 /// What the cells of Annals are called.
 pub(crate) const ANNALS: &str = "Annals";
+/// What the cells over many tenants are called.
+pub(crate) const WIDE: &str = "Annals, 1,000 tenants";
+/// What the cells of two instances are called, which share nothing but the database.
+pub(crate) const PAIR: &str = "Annals, two instances";
 
-/// At so many callers, at least so many times the yardstick.
-const TARGETS: [(usize, f64); 3] = [(64, 1.0), (256, 2.0), (1024, 2.5)];
-/// At the first of them, at least so many times postgres-es.
-const STOCK_TARGET: f64 = 3.0;
+/// Which cell is to be at least so many times which other, at so many callers of the first and the second.
+const TARGETS: [(&str, usize, f64, &str, usize); 9] = [
+    (ANNALS, 64, 1.5, YARDSTICK, 64),
+    (ANNALS, 256, 3.0, YARDSTICK, 64),
+    (ANNALS, 1024, 4.0, YARDSTICK, 64),
+    (ANNALS, 64, 5.0, STOCK, 64),
+    (ANNALS, 1024, 12.0, STOCK, 1024),
+    (WIDE, 64, 0.8, ANNALS, 64),
+    (WIDE, 256, 0.8, ANNALS, 256),
+    (WIDE, 1024, 0.8, ANNALS, 1024),
+    (PAIR, 1024, 1.0, ANNALS, 1024),
+];
 
 /// A cell of the table, with a sample for each round.
 #[derive(Clone, Debug, Serialize)]
@@ -74,16 +86,10 @@ impl Cell {
 impl Report {
     pub(crate) fn new(machine: Machine, seconds: f64, cells: Vec<Cell>) -> Self {
         let mut report = Self { machine, seconds, cells, targets: Vec::new() };
-        for (callers, wanted) in TARGETS {
-            report.target(format!("{callers} callers against the yardstick"), wanted, report.find(ANNALS, callers), report.yardstick());
+        for (mine, callers, wanted, theirs, others) in TARGETS {
+            let what = format!("{mine} × {callers} against {theirs} × {others}");
+            report.target(what, wanted, report.find(mine, callers), report.find(theirs, others));
         }
-        let callers = TARGETS[0].0;
-        report.target(
-            format!("{callers} callers against {STOCK}"),
-            STOCK_TARGET,
-            report.find(ANNALS, callers),
-            report.find(STOCK, callers),
-        );
         report
     }
 
