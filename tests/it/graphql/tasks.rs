@@ -152,7 +152,7 @@ async fn a_template_makes_tasks_of_variables_in_the_pipeline_that_it_prefers() {
     );
     let input = |variables: &str| format!("input: {{ templateId: \"{template}\", variables: {variables} }}");
     let filled = "{ customer: \"{{city}}\", city: \"Ulm\", n: 7 }";
-    let entity = "title description status templateId pipelineId stageId assigneeId dueAt createdAt data";
+    let entity = "title description status templateId template { label isActive } pipelineId stageId assigneeId dueAt createdAt data";
     let task = owner.client.run("createTaskFromTemplate", &input(filled), entity).await["entity"].clone();
     let at = |field: &str| DateTime::parse_from_rfc3339(task[field].as_str().unwrap()).unwrap();
     // The time of the decision, which is shortly before that of the log.
@@ -164,6 +164,7 @@ async fn a_template_makes_tasks_of_variables_in_the_pipeline_that_it_prefers() {
         ("description", json!("By phone")),
         ("status", json!("NEW")),
         ("templateId", json!(template)),
+        ("template", json!({ "label": "Call", "isActive": true })),
         ("pipelineId", json!(board.id)),
         ("stageId", json!(board.stages[0])),
         ("assigneeId", json!(owner.id)),
@@ -293,11 +294,15 @@ async fn decisions_are_the_programs_to_record_and_are_listed_in_their_order() {
     assert!(refused.is_err(), "{refused:?}");
 
     let fields = "eventName decision byModel llmProvider llmModel llmPromptHash llmTokensIn llmTokensOut llmLatencyMs taskId";
-    let query = format!("{{ taskDecisions(taskId: \"{task}\") {{ nodes {{ {fields} }} }} task(id: \"{task}\") {{ decisionCount }} }}");
+    let query = format!(
+        "{{ taskDecisions(taskId: \"{task}\") {{ nodes {{ {fields} }} }} task(id: \"{task}\") {{ decisionCount decisions(first: 2) {{ nodes {{ {fields} }} pageInfo {{ hasNextPage }} }} }} }}"
+    );
     let data = eventually("the decisions to be shown", || async {
         let data = owner.client.get(&query, json!({})).await;
         let rows = data["taskDecisions"]["nodes"].as_array().unwrap().len();
-        (rows == 3 && data["task"]["decisionCount"] == 3).then_some(data)
+        let its = &data["task"];
+        // Each field reads for itself: all of them must have come so far.
+        (rows == 3 && its["decisionCount"] == 3 && its["decisions"]["pageInfo"]["hasNextPage"] == true).then_some(data)
     })
     .await;
     let (by_model, by_rule) = (&data["taskDecisions"]["nodes"][0], &data["taskDecisions"]["nodes"][1]);
@@ -308,6 +313,8 @@ async fn decisions_are_the_programs_to_record_and_are_listed_in_their_order() {
     assert_eq!(by_model, &expected);
     assert_eq!((&by_rule["decision"], &by_rule["byModel"], &by_rule["llmModel"]), (&json!(["x"]), &json!(false), &Value::Null));
     assert_eq!(by_rule, &data["taskDecisions"]["nodes"][2], "said twice, it was decided twice");
+    let its = &data["task"]["decisions"];
+    assert_eq!((&its["nodes"], &its["pageInfo"]), (&json!([by_model, by_rule]), &json!({ "hasNextPage": true })));
     let absent = format!("{{ taskDecisions(taskId: \"{}\") {{ nodes {{ eventName }} }} }}", clock::new_uuid());
     assert_eq!(owner.client.ask(&absent, json!({})).await.code(), "NOT_FOUND");
     let client = acme.member(BuiltInRole::Client).await;
