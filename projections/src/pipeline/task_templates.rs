@@ -2,7 +2,7 @@
 
 use super::Priority;
 use crate::model::{shown, take};
-use crate::query::{Page, PageArgs, QueryError, Scope, Sort, count, page, row};
+use crate::query::{Page, PageArgs, QueryError, Scope, Sort, count, page, row, rows};
 use crate::{NodeId, ReadModel, Stored};
 use async_graphql::{Enum, InputObject, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -10,6 +10,8 @@ use domain::pipeline::{Recipe, TemplateChanges, TemplateEvent};
 use domain::{Decider, Recorded, TaskTemplateId, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder};
+use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Whose a task made after a template is at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
@@ -164,6 +166,31 @@ pub async fn task_template(
         filter.push(query);
     })
     .await
+}
+
+/// These task templates, deleted ones included; those alone that are `owned_by` the user named.
+///
+/// # Errors
+/// The database.
+pub async fn task_templates_by_id(
+    scope: &mut Scope,
+    ids: &[TaskTemplateId],
+    owned_by: Option<UserId>,
+) -> Result<HashMap<TaskTemplateId, Stored<TaskTemplate>>, sqlx::Error> {
+    let filter = TaskTemplateFilter { include_deleted: true, owned_by, ..TaskTemplateFilter::default() };
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let found = rows::<TaskTemplate>(
+        scope,
+        |query| {
+            query.push(" and t.id = any (").push_bind(ids.clone()).push(")");
+            filter.push(query);
+        },
+        "t.id",
+        limit,
+    )
+    .await?;
+    Ok(found.into_iter().map(|stored| (stored.row.id.0, stored)).collect())
 }
 
 /// Task templates, the oldest first.

@@ -31,7 +31,8 @@ async fn code(person: &Person, mutation: &str, task: Uuid, more: &str) -> String
 
 /// The titles of the tasks that a filter and an order name.
 async fn titles(person: &Person, arguments: &str) -> Vec<String> {
-    let data = person.client.get(&format!("{{ tasks({arguments}) {{ totalCount nodes {{ title }} }} }}"), json!({})).await;
+    let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
+    let data = person.client.get(&format!("{{ tasks{arguments} {{ totalCount nodes {{ title }} }} }}"), json!({})).await;
     let titles = data["tasks"]["nodes"].as_array().unwrap().iter().map(|node| node["title"].as_str().unwrap().to_owned());
     let titles: Vec<_> = titles.collect();
     assert_eq!(data["tasks"]["totalCount"], titles.len());
@@ -121,9 +122,10 @@ async fn a_blocked_task_becomes_what_it_was_and_a_closed_one_is_taken_up_again()
     assert_eq!(status(owner, "reopenTask", task, "reason: \"After all\"").await, "IN_PROGRESS");
     assert_eq!(status(owner, "completeTask", task, "outcome: \"Called\"").await, "DONE");
     assert_eq!(status(owner, "reopenTask", task, "reason: \"Again\"").await, "IN_PROGRESS");
-    for (mutation, more, field) in [("blockTask", "reason: \"\"", "reason"), ("cancelTask", "reason: \"\"", "reason")] {
-        let reply = owner.client.mutate(mutation, &format!("taskId: \"{task}\", {more}"), "id").await;
-        assert_eq!(reply.user_errors(), [("VALIDATION_ERROR".to_owned(), vec![field.to_owned()])], "{}", reply.text);
+    let long = format!("taskId: \"{task}\", reason: \"{}\"", "x".repeat(1_001));
+    for mutation in ["blockTask", "cancelTask", "reopenTask"] {
+        let reply = owner.client.mutate(mutation, &long, "id").await;
+        assert_eq!(reply.user_errors(), [("VALIDATION_ERROR".to_owned(), vec!["reason".to_owned()])], "{}", reply.text);
     }
     ends_well(&world).await;
 }
@@ -150,16 +152,19 @@ async fn a_template_makes_tasks_of_variables_in_the_pipeline_that_it_prefers() {
     );
     let input = |variables: &str| format!("input: {{ templateId: \"{template}\", variables: {variables} }}");
     let filled = "{ customer: \"{{city}}\", city: \"Ulm\", n: 7 }";
-    let entity = "title description status templateId pipelineId stageId assigneeId dueAt createdAt data";
+    let entity = "title description status templateId template { label isActive } pipelineId stageId assigneeId dueAt createdAt data";
     let task = owner.client.run("createTaskFromTemplate", &input(filled), entity).await["entity"].clone();
     let at = |field: &str| DateTime::parse_from_rfc3339(task[field].as_str().unwrap()).unwrap();
-    assert_eq!(at("dueAt") - at("createdAt"), TimeDelta::hours(48));
+    // The time of the decision, which is shortly before that of the log.
+    let late = at("createdAt") + TimeDelta::hours(48) - at("dueAt");
+    assert!((TimeDelta::zero()..TimeDelta::minutes(1)).contains(&late), "{late}");
     let variables = json!({ "customer": "{{city}}", "city": "Ulm", "n": 7 });
     for (field, expected) in [
         ("title", json!("Call {{city}} of Ulm")),
         ("description", json!("By phone")),
         ("status", json!("NEW")),
         ("templateId", json!(template)),
+        ("template", json!({ "label": "Call", "isActive": true })),
         ("pipelineId", json!(board.id)),
         ("stageId", json!(board.stages[0])),
         ("assigneeId", json!(owner.id)),
@@ -289,11 +294,15 @@ async fn decisions_are_the_programs_to_record_and_are_listed_in_their_order() {
     assert!(refused.is_err(), "{refused:?}");
 
     let fields = "eventName decision byModel llmProvider llmModel llmPromptHash llmTokensIn llmTokensOut llmLatencyMs taskId";
-    let query = format!("{{ taskDecisions(taskId: \"{task}\") {{ nodes {{ {fields} }} }} task(id: \"{task}\") {{ decisionCount }} }}");
+    let query = format!(
+        "{{ taskDecisions(taskId: \"{task}\") {{ nodes {{ {fields} }} }} task(id: \"{task}\") {{ decisionCount decisions(first: 2) {{ nodes {{ {fields} }} pageInfo {{ hasNextPage }} }} }} }}"
+    );
     let data = eventually("the decisions to be shown", || async {
         let data = owner.client.get(&query, json!({})).await;
         let rows = data["taskDecisions"]["nodes"].as_array().unwrap().len();
-        (rows == 3 && data["task"]["decisionCount"] == 3).then_some(data)
+        let its = &data["task"];
+        // Each field reads for itself: all of them must have come so far.
+        (rows == 3 && its["decisionCount"] == 3 && its["decisions"]["pageInfo"]["hasNextPage"] == true).then_some(data)
     })
     .await;
     let (by_model, by_rule) = (&data["taskDecisions"]["nodes"][0], &data["taskDecisions"]["nodes"][1]);
@@ -304,6 +313,8 @@ async fn decisions_are_the_programs_to_record_and_are_listed_in_their_order() {
     assert_eq!(by_model, &expected);
     assert_eq!((&by_rule["decision"], &by_rule["byModel"], &by_rule["llmModel"]), (&json!(["x"]), &json!(false), &Value::Null));
     assert_eq!(by_rule, &data["taskDecisions"]["nodes"][2], "said twice, it was decided twice");
+    let its = &data["task"]["decisions"];
+    assert_eq!((&its["nodes"], &its["pageInfo"]), (&json!([by_model, by_rule]), &json!({ "hasNextPage": true })));
     let absent = format!("{{ taskDecisions(taskId: \"{}\") {{ nodes {{ eventName }} }} }}", clock::new_uuid());
     assert_eq!(owner.client.ask(&absent, json!({})).await.code(), "NOT_FOUND");
     let client = acme.member(BuiltInRole::Client).await;

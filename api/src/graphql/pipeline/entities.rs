@@ -6,8 +6,8 @@ use crate::graphql::payload::Entity;
 use crate::graphql::workspace::Member;
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
-use domain::roles::{PIPELINE_ITEMS_READ, PIPELINES_READ, Permission};
-use domain::{ItemId, PipelineId, StageId, UserId};
+use domain::roles::{PIPELINE_ITEMS_READ, PIPELINES_READ, Permission, TASK_TEMPLATES_READ};
+use domain::{ItemId, PipelineId, StageId, TaskTemplateId, UserId};
 use projections::pipeline as rows;
 use projections::query::Scope;
 use projections::{Common, NodeId, ReadModel, Stored};
@@ -234,6 +234,8 @@ load! {
     OpenItemsOf(PipelineId) -> i64, PIPELINE_ITEMS_READ, [rows::Item::TABLE], |scope, ids, owner| rows::item_counts_by_pipeline(scope, ids, owner);
     /// How many items stand in stages.
     ItemCountOf(StageId) -> i64, PIPELINE_ITEMS_READ, [rows::Item::TABLE], |scope, ids, owner| rows::item_counts_by_stage(scope, ids, owner);
+    /// Task templates by id.
+    TemplateOf(TaskTemplateId) -> Stored<rows::TaskTemplate>, TASK_TEMPLATES_READ, [rows::TaskTemplate::TABLE], |scope, ids, owner| rows::task_templates_by_id(scope, ids, owner);
     /// The first items of stages.
     ItemsOf(StageId) -> Vec<Stored<rows::Item>>, PIPELINE_ITEMS_READ, [rows::Item::TABLE], |scope, ids, owner| rows::items_by_stage(scope, ids, BOARD_ITEMS, owner);
 }

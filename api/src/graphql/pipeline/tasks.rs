@@ -1,6 +1,6 @@
 //! Tasks and their templates as clients see them, and what can be asked of them.
 
-use super::entities::{ItemStage, Pipeline, PipelineOf, StageOf, loader};
+use super::entities::{ItemStage, Pipeline, PipelineOf, StageOf, TemplateOf, loader};
 use super::queries::{all_items, counted, exists, shows_deleted};
 use crate::clock;
 use crate::error::ApiError;
@@ -12,7 +12,7 @@ use async_graphql::{Context, ID, Object, Result};
 use domain::roles::{Permission, TASK_TEMPLATES_READ, TASKS_READ};
 use domain::{PipelineId, TaskId, TaskTemplateId, UserId};
 use projections::pipeline::{self as rows, TaskFilter, TaskOrder, TaskTemplateFilter};
-use projections::query::Scope;
+use projections::query::{PageArgs, Scope};
 use projections::{Common, Date, NodeId, ReadModel, Stored};
 use uuid::Uuid;
 
@@ -52,6 +52,13 @@ impl Task {
         &self.0.common
     }
 
+    /// The template after which it was made.
+    async fn template(&self, ctx: &Context<'_>) -> Option<Result<TaskTemplate>> {
+        let id = self.0.row.template_id?.0;
+        let load = async { Ok::<_, async_graphql::Error>(loader(ctx)?.load_one(TemplateOf(id)).await?) };
+        load.await.map(|found| found.map(TaskTemplate)).transpose()
+    }
+
     /// The pipeline in which it stands.
     async fn pipeline(&self, ctx: &Context<'_>) -> Option<Result<Pipeline>> {
         let id = self.0.row.pipeline_id?.0;
@@ -70,6 +77,19 @@ impl Task {
     async fn assignee(&self, ctx: &Context<'_>) -> Option<Result<Member>> {
         let user = self.0.row.assignee_id?.0;
         Member::of_users(ctx, [user]).await.map(|mut members| members.remove(&user)).transpose()
+    }
+
+    /// What the program decided about it, in the order of the log.
+    #[graphql(complexity = "cost(first, last) * child_complexity")]
+    async fn decisions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the start, 1 to 100; 20 unless given.")] first: Option<i32>,
+        #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Those before this cursor.")] before: Option<String>,
+    ) -> Option<Result<Connection<TaskDecision>>> {
+        Some(decisions(ctx, self.0.row.id.0, &page_args(first, after, last, before)).await.map_err(Into::into))
     }
 }
 
@@ -228,15 +248,7 @@ impl TaskQuery {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Those before this cursor.")] before: Option<String>,
     ) -> Option<Result<Connection<TaskDecision>>> {
-        let list = async {
-            let viewer = Viewer::get(ctx)?;
-            visible::<Task>(viewer, task_id.0.into(), "task").await?;
-            let mut scope = viewer.workspace_scope(Task::READ_MODELS).await?;
-            let page = rows::task_decisions(&mut scope, task_id.0, &page_args(first, after, last, before)).await?;
-            scope.end().await?;
-            Ok::<_, ApiError>(Connection::new(page, None, TaskDecision))
-        };
-        Some(list.await.map_err(Into::into))
+        Some(decisions(ctx, task_id.0, &page_args(first, after, last, before)).await.map_err(Into::into))
     }
 
     /// How many items entered and left each stage of a pipeline on each day, and how long those that left had stood
@@ -263,6 +275,16 @@ impl TaskQuery {
         };
         Some(days.await.map_err(Into::into))
     }
+}
+
+/// What the program decided about a task that the viewer may see.
+async fn decisions(ctx: &Context<'_>, task: TaskId, args: &PageArgs) -> Result<Connection<TaskDecision>, ApiError> {
+    let viewer = Viewer::get(ctx)?;
+    visible::<Task>(viewer, task.0, "task").await?;
+    let mut scope = viewer.workspace_scope(Task::READ_MODELS).await?;
+    let page = rows::task_decisions(&mut scope, task, args).await?;
+    scope.end().await?;
+    Ok(Connection::new(page, None, TaskDecision))
 }
 
 /// An entity as far as the viewer may see it, or NOT_FOUND.
