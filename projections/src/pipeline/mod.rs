@@ -36,5 +36,7 @@ pub use pipelines::{
 };
 pub use stages::{Stage, stages_by_id, stages_by_pipeline};
 pub use tags::ItemTag;
-pub use task_templates::{AssigneeRule, TaskTemplate, TaskTemplateFilter, count_task_templates, task_template, task_templates, task_templates_by_id};
+pub use task_templates::{
+    AssigneeRule, TaskTemplate, TaskTemplateFilter, count_task_templates, task_template, task_templates, task_templates_by_id,
+};
 pub use tasks::{Task, TaskFilter, TaskOrder, TaskSource, TaskStatus, count_tasks, task, tasks};

@@ -230,7 +230,6 @@ async fn a_retry_after_the_mend_catches_up_at_once() {
     let projecting = world.projecting().await;
     let acme = Acme::new(&world, "acme").await;
     let board = acme.board().await;
-    projecting.stop().await;
     let mut admin = world.database.admin().await;
     admin.execute("alter table read_models.pipeline_items add constraint no_ducks check (title <> 'Duck')").await.unwrap();
     acme.owner.client.mutate("createItem", &format!("input: {{ pipelineId: \"{}\", title: \"Duck\" }}", board.id), "id").await;
