@@ -20,25 +20,24 @@ impl Models {
     /// All of the house: the one place a new one is named.
     #[must_use]
     pub fn house() -> Self {
-        use crate::{identity, pipeline, workspace};
         Self(Arc::new(vec![
-            ModelOf::<identity::User>::boxed(),
-            ModelOf::<identity::Session>::boxed(),
-            ModelOf::<identity::WorkspaceEntry>::boxed(),
-            ModelOf::<workspace::Workspace>::boxed(),
-            ModelOf::<workspace::Member>::boxed(),
-            ModelOf::<workspace::Role>::boxed(),
-            ModelOf::<workspace::CustomPermission>::boxed(),
-            ModelOf::<pipeline::Pipeline>::boxed(),
-            ModelOf::<pipeline::Stage>::boxed(),
-            ModelOf::<pipeline::Operator>::boxed(),
-            ModelOf::<pipeline::Item>::boxed(),
-            ModelOf::<pipeline::ItemTag>::boxed(),
-            ModelOf::<pipeline::ItemHistory>::boxed(),
-            ModelOf::<pipeline::StageDay>::boxed(),
-            ModelOf::<pipeline::TaskTemplate>::boxed(),
-            ModelOf::<pipeline::Task>::boxed(),
-            ModelOf::<pipeline::TaskDecision>::boxed(),
+            ModelOf::<crate::identity::User>::boxed(),
+            ModelOf::<crate::identity::Session>::boxed(),
+            ModelOf::<crate::identity::WorkspaceEntry>::boxed(),
+            ModelOf::<crate::workspace::Workspace>::boxed(),
+            ModelOf::<crate::workspace::Member>::boxed(),
+            ModelOf::<crate::workspace::Role>::boxed(),
+            ModelOf::<crate::workspace::CustomPermission>::boxed(),
+            ModelOf::<crate::pipeline::Pipeline>::boxed(),
+            ModelOf::<crate::pipeline::Stage>::boxed(),
+            ModelOf::<crate::pipeline::Operator>::boxed(),
+            ModelOf::<crate::pipeline::Item>::boxed(),
+            ModelOf::<crate::pipeline::ItemTag>::boxed(),
+            ModelOf::<crate::pipeline::ItemHistory>::boxed(),
+            ModelOf::<crate::pipeline::StageDay>::boxed(),
+            ModelOf::<crate::pipeline::TaskTemplate>::boxed(),
+            ModelOf::<crate::pipeline::Task>::boxed(),
+            ModelOf::<crate::pipeline::TaskDecision>::boxed(),
         ]))
     }
 

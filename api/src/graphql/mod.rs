@@ -40,28 +40,27 @@ use viewer::{Chosen, Viewer};
 /// The most characters an Idempotency-Key has: the key of each mutation also holds its response key.
 const MOST_KEY: usize = 150;
 
-/// What can be asked.
-#[derive(Default, MergedObject)]
-struct Query(
-    node::NodeQuery,
-    identity::IdentityQuery,
-    workspace::WorkspaceQuery,
-    roles::RoleQuery,
-    pipeline::PipelineQuery,
-    operations::OperationsQuery,
-    pipeline::TaskQuery,
-);
+/// Writes down of what parts the schema is made.
+macro_rules! schema_of {
+    ($($query:path, $mutation:path;)*) => {
+        /// What can be asked.
+        #[derive(Default, MergedObject)]
+        struct Query(node::NodeQuery, $($query),*);
 
-/// What can be done.
-#[derive(Default, MergedObject)]
-struct Mutation(
-    identity::IdentityMutation,
-    workspace_mutations::WorkspaceMutation,
-    role_mutations::RoleMutation,
-    pipeline::PipelineMutation,
-    pipeline::TaskMutation,
-    operations::OperationsMutation,
-);
+        /// What can be done.
+        #[derive(Default, MergedObject)]
+        struct Mutation($($mutation),*);
+    };
+}
+
+schema_of! {
+    identity::IdentityQuery, identity::IdentityMutation;
+    workspace::WorkspaceQuery, workspace_mutations::WorkspaceMutation;
+    roles::RoleQuery, role_mutations::RoleMutation;
+    pipeline::PipelineQuery, pipeline::PipelineMutation;
+    pipeline::TaskQuery, pipeline::TaskMutation;
+    operations::OperationsQuery, operations::OperationsMutation;
+}
 
 type Annals = Schema<Query, Mutation, EmptySubscription>;
 

@@ -4,10 +4,9 @@
 use super::identity::{Session, User};
 use super::loaders::load;
 use super::payload::{Entity, found, seen};
-use super::pipeline::{Item, Pipeline, Task, TaskTemplate};
-use super::roles::{Role, built_in};
+use super::roles::built_in;
 use super::viewer::{Viewer, Visible};
-use super::workspace::{Member, Workspace, WorkspaceOf};
+use super::workspace::{Workspace, WorkspaceOf};
 use crate::error::ApiError;
 use async_graphql::{Context, ID, Interface, Object, Result};
 use domain::roles::{Permission, ROLES_READ};
@@ -16,14 +15,14 @@ use uuid::Uuid;
 
 /// Writes down what an id can name: the user's own, and the entities of workspaces.
 macro_rules! nodes {
-    ($($entity:ident),* $(,)?) => {
+    ($($part:ident::$entity:ident,)*) => {
         /// Anything that has an id.
         #[derive(Clone, Debug, Interface)]
         #[graphql(field(name = "id", ty = "ID", desc = "The id: a UUID, the same on every face and in the log."))]
         pub(crate) enum Node {
             User(User),
             Session(Session),
-            $($entity($entity),)*
+            $($entity(super::$part::$entity),)*
         }
 
         /// What it takes to read each entity, by its name in the schema; nothing for what is the user's own.
@@ -31,13 +30,13 @@ macro_rules! nodes {
             fn read<E: Entity>() -> (String, Option<Permission>) {
                 (E::type_name().into_owned(), E::READ)
             }
-            vec![read::<User>(), read::<Session>(), $(read::<$entity>()),*]
+            vec![read::<User>(), read::<Session>(), $(read::<super::$part::$entity>()),*]
         }
 
         /// The entity of this type and id, as far as the user may see it.
         async fn of_kind(viewer: &Viewer, kind: &str, id: Uuid) -> Result<Option<Node>, ApiError> {
             match kind {
-                $(kind if kind == <$entity as Entity>::Aggregate::TYPE => Ok(seen::<$entity>(viewer, id).await?.map(Node::from)),)*
+                $(kind if kind == <super::$part::$entity as Entity>::Aggregate::TYPE => Ok(seen::<super::$part::$entity>(viewer, id).await?.map(Node::from)),)*
                 _ => Ok(None),
             }
         }
@@ -45,13 +44,13 @@ macro_rules! nodes {
 }
 
 nodes! {
-    Workspace,
-    Member,
-    Role,
-    Pipeline,
-    Item,
-    TaskTemplate,
-    Task,
+    workspace::Workspace,
+    workspace::Member,
+    roles::Role,
+    pipeline::Pipeline,
+    pipeline::Item,
+    pipeline::TaskTemplate,
+    pipeline::Task,
 }
 
 #[derive(Default)]

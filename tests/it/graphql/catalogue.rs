@@ -72,6 +72,8 @@ pub(super) fn filler(schema: &Schema, field: &str, path: &str, kind: &Type, ids:
         }
         // Another one than what is renamed.
         ("createRole", "name") => "\"A role of Something\"",
+        // Not what they are called already.
+        (_, "name" | "title" | "label") if field.starts_with("update") => "\"Something else\"",
         (_, "name") => "\"Something\"",
         (_, "title" | "label" | "category" | "titlePattern" | "note") => "\"Something\"",
         // Around what has just been done.
@@ -113,18 +115,6 @@ pub(super) fn filler(schema: &Schema, field: &str, path: &str, kind: &Type, ids:
         },
     };
     if matches!(kind.base, BaseType::List(_)) { format!("[{said}]") } else { said.to_owned() }
-}
-
-/// A field that is asked for together with an input that has to say something.
-pub(super) fn something(field: &str) -> Option<&'static str> {
-    Some(match field {
-        "updateItem" | "updateTask" => "title: \"Something else\"",
-        "updatePipeline" | "updateStage" => "name: \"Something else\"",
-        "updateTaskTemplate" => "label: \"Something else\"",
-        "updateProfile" => "firstName: \"Something\"",
-        "updateWorkspaceSettings" => "timezone: \"Europe/Paris\"",
-        _ => return None,
-    })
 }
 
 /// Arguments that say nothing without another.

@@ -1,7 +1,7 @@
 //! The schema as the program publishes it, and documents that ask for its fields, filled in as the catalogue says: a
 //! field, argument or input that it knows no value for fails the tests that go through all fields.
 
-use super::catalogue::{BEFORE, COMPANIONS, Ids, UNDOES, filler, something};
+use super::catalogue::{BEFORE, COMPANIONS, Ids, UNDOES, filler};
 use async_graphql_parser::types::{BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition};
 use std::collections::HashMap;
 
@@ -192,13 +192,14 @@ impl Schema {
             let value = match self.inputs(&input.ty.node) {
                 _ if base(&input.ty.node) == "ID" => ids(&path).at(field, &path),
                 Some(inner) => {
-                    let inner = self.arguments(field, &inner, &format!("{path}."), which, ids);
-                    let is_said = |said: &&str| said.split(':').next().is_some_and(|name| inner.contains(&format!("{name}:")));
-                    let said = if prefix.is_empty() { something(field).filter(|said| !is_said(said)) } else { None };
-                    format!(
-                        "{{ {} }}",
-                        [Some(inner.as_str()), said].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
-                    )
+                    let mut said = self.arguments(field, &inner, &format!("{path}."), which, ids);
+                    // An update that leaves everything out says nothing: it is given its first text, unless it has it.
+                    let text = inner.iter().find(|input| field.starts_with("update") && base(&input.ty.node) == "String");
+                    if let Some(text) = text.filter(|text| !said.contains(&format!("{}:", text.name.node))) {
+                        let value = filler(self, field, &format!("{path}.{}", text.name.node), &text.ty.node, ids);
+                        said = format!("{}: {value}, {said}", text.name.node);
+                    }
+                    format!("{{ {said} }}")
                 }
                 None => filler(self, field, &path, &input.ty.node, ids),
             };

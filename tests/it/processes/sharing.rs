@@ -50,11 +50,18 @@ async fn shared(notifications: &'static str) -> House {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_one_process_has_written_the_other_shows_to_whoever_has_its_token() {
     let house = shared("on").await;
-    for part in house.apis.iter().chain(&house.workers) {
-        assert!(part.metric("notifications_sent_total").await > 0 && part.metric("notifications_received_total").await > 0);
+    // Every process hears of what others do. Each API process has written; all tenants may have fallen to one worker.
+    let (mut by_apis, mut by_workers) = (vec![], vec![]);
+    for (parts, sent) in [(&house.apis, &mut by_apis), (&house.workers, &mut by_workers)] {
+        for part in parts {
+            sent.push(part.metric("notifications_sent_total").await);
+            assert!(part.metric("notifications_received_total").await > 0);
+        }
     }
+    assert!(by_apis.iter().all(|sent| *sent > 0) && by_workers.iter().any(|sent| *sent > 0), "{by_apis:?} {by_workers:?}");
     for worker in &house.workers {
-        assert_eq!(worker.metric("projection_leases").await, 32);
+        // A worker knows of its leases at its next beat, and on a machine under load it may have lost one for a while.
+        eventually("a worker to know its share", || async { (worker.metric("projection_leases").await == 32).then_some(()) }).await;
     }
 }
 

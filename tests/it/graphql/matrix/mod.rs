@@ -167,7 +167,7 @@ impl Trial<'_> {
                 .push(format!("{} is never done: its samples in tests/it/graphql/catalogue.rs are refused for other reasons", row.command));
         } else if !self.written(&before).await.contains(&row.command.to_owned()) {
             self.found.push(format!(
-                "{} is not what {} sends: say its door in DOORS of tests/it/graphql/catalogue.rs, or what must be done before it in UNDOES or BEFORE",
+                "{} is in no log after {}. In tests/it/graphql/catalogue.rs, say in `filler` what would change something, in UNDOES or BEFORE what must be done before it, or in DOORS which mutation sends it",
                 row.command, root.name
             ));
         }
