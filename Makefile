@@ -3,6 +3,7 @@
 
 SHELL := /bin/sh
 CARGO ?= cargo
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 DATA_DIR ?= $(if $(ANNALS_DATA_DIR),$(ANNALS_DATA_DIR),.annals)
 TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
 WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
@@ -11,7 +12,7 @@ WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench fmt lint check sdl matrix prepare deny ci clean-data postgres
+.PHONY: help run test bench load fmt lint check sdl matrix prepare deny ci clean-data postgres
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -36,6 +37,10 @@ test: postgres ## run every test; nothing needs to be set up before
 bench: postgres ## measure commands per second against bare INSERTs and postgres-es
 	@$(CARGO) build -q --release -p cluster -p benches
 	@$(CARGO) run -q --release -p cluster --bin with_postgres -- --durable $(CARGO) run -q --release -p benches -- $(BENCH_FLAGS)
+
+load: postgres ## drive the program over HTTP as many users would; LOAD_FLAGS="--help" says what can be chosen
+	@$(CARGO) build -q --release -p cluster -p api -p load
+	@$(TARGET)/release/with_postgres --durable $(TARGET)/release/load $(LOAD_FLAGS)
 
 fmt: ## format the code
 	@$(CARGO) fmt --all

@@ -47,6 +47,7 @@ fn describe() {
     counter!("security_incidents_total", "Attacks and what may be one, by kind.");
     gauge!("projection_lag_events", "Events of all tenants that the read models have not taken in.");
     gauge!("projection_lag_seconds", "Age of the oldest event that the read models have not taken in.");
+    histogram!("projection_delay_seconds", "From when an event was written to when the read models had taken it in.");
     gauge!("read_model_lag_events", "Events by which a read model is behind, in the log where it is furthest behind.");
     gauge!("read_model_parked", "Logs in which a read model stands still because of an error.");
     counter!("projection_control_total", "What operators did about read models that stood still, by what and which.");

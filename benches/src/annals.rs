@@ -19,14 +19,17 @@ const MEMBERS: usize = 4;
 
 /// A workspace with people and a pipeline.
 #[derive(Clone, Debug)]
-pub(crate) struct Tenant {
-    pub(crate) id: TenantId,
-    pub(crate) members: Vec<UserId>,
-    pub(crate) board: Board,
+pub struct Tenant {
+    /// Whose log.
+    pub id: TenantId,
+    /// Its operators.
+    pub members: Vec<UserId>,
+    /// Its pipeline.
+    pub board: Board,
 }
 
 /// The commands of one process.
-pub(crate) fn commands(database: &PgConnectOptions, master: &MasterKey, config: AppenderConfig) -> (Commands, Pools) {
+pub fn commands(database: &PgConnectOptions, master: &MasterKey, config: AppenderConfig) -> (Commands, Pools) {
     let pools = Pools::new(database, master, PoolSizes::default());
     let vault = Vault::new(pools.api.clone(), master);
     let access = AccessCache::new(pools.loader.clone(), 10_000);
@@ -61,7 +64,7 @@ where
 }
 
 /// Makes workspace number `n`: an owner, operators, an active pipeline of four stages and an end.
-pub(crate) async fn found(commands: &Commands, n: usize) -> Result<Tenant> {
+pub async fn found(commands: &Commands, n: usize) -> Result<Tenant> {
     let workspace = WorkspaceId(new_id());
     let tenant = TenantId::from(workspace);
     let members: Vec<UserId> = (0..=MEMBERS).map(|_| UserId(new_id())).collect();
@@ -83,6 +86,13 @@ pub(crate) async fn found(commands: &Commands, n: usize) -> Result<Tenant> {
         };
         execute::<Membership>(commands, system(), Target::Existing(workspace.membership(*user).0), add).await?;
     }
+    let operators = members[1..].to_vec();
+    let board = board(commands, tenant, owner, operators[0]).await?;
+    Ok(Tenant { id: tenant, board, members: operators })
+}
+
+/// Makes an active pipeline of four stages and an end.
+pub async fn board(commands: &Commands, tenant: TenantId, owner: UserId, assignee: UserId) -> Result<Board> {
     let pipeline = PipelineId(new_id());
     let stages: [StageId; 4] = std::array::from_fn(|_| StageId(new_id()));
     let stage = |key: &str, name: &str, stage_id, is_terminal| -> Result<NewStage> {
@@ -104,12 +114,11 @@ pub(crate) async fn found(commands: &Commands, n: usize) -> Result<Tenant> {
     let by_owner = || request(Principal::User(owner), tenant);
     execute::<Pipeline>(commands, by_owner(), Target::New(pipeline.0), create).await?;
     execute::<Pipeline>(commands, by_owner(), Target::Existing(pipeline.0), PipelineCommand::ActivatePipeline).await?;
-    let operators = members[1..].to_vec();
-    Ok(Tenant { id: tenant, board: Board { pipeline, stages, assignee: operators[0] }, members: operators })
+    Ok(Board { pipeline, stages, assignee })
 }
 
 /// A member at work: item after item.
-pub(crate) struct Member {
+pub struct Member {
     commands: Arc<Commands>,
     tenant: Arc<Tenant>,
     user: UserId,
@@ -119,7 +128,7 @@ pub(crate) struct Member {
 }
 
 /// Callers spread over the tenants and their members.
-pub(crate) fn members(commands: &Arc<Commands>, tenants: &[Arc<Tenant>], callers: usize) -> Vec<Member> {
+pub fn members(commands: &Arc<Commands>, tenants: &[Arc<Tenant>], callers: usize) -> Vec<Member> {
     let member = |n: usize| {
         let tenant = &tenants[n % tenants.len()];
         let user = tenant.members[n / tenants.len() % tenant.members.len()];

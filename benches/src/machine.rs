@@ -9,18 +9,20 @@ const TICK: f64 = 10_000.0;
 
 /// Where CPU time is read.
 #[derive(Debug)]
-pub(crate) struct Cpu {
+pub struct Cpu {
     /// The server's first process, if it runs on this machine.
     postmaster: Option<u32>,
 }
 
 /// Microseconds spent so far.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spent {
-    pub(crate) program: Option<f64>,
-    pub(crate) postgres: Option<f64>,
+pub struct Spent {
+    /// This program.
+    pub program: Option<f64>,
+    /// The server.
+    pub postgres: Option<f64>,
     /// Everything on the machine, these two included.
-    pub(crate) machine: Option<f64>,
+    pub machine: Option<f64>,
 }
 
 /// The fields of `/proc/<pid>/stat` that count here.
@@ -40,16 +42,47 @@ fn stat(pid: &str) -> Option<Stat> {
 
 impl Cpu {
     /// Finds the server's processes by way of the one that answers us.
-    pub(crate) async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
+    pub async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(connection).await?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let here = name.trim() == "postgres";
         Ok(Self { postmaster: stat(&pid.to_string()).filter(|_| here).map(|stat| stat.parent) })
     }
 
-    pub(crate) fn read(&self) -> Spent {
+    /// What was spent by now.
+    #[must_use]
+    pub fn read(&self) -> Spent {
         Spent { program: stat("self").map(|stat| stat.own), postgres: self.postmaster.and_then(server), machine: machine() }
     }
+
+    /// Bytes of memory that the server's processes have between them, what they share counted once.
+    #[must_use]
+    pub fn server_memory(&self) -> Option<u64> {
+        let postmaster = self.postmaster?;
+        let mut pids = vec![postmaster];
+        for entry in fs::read_dir("/proc").ok()?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            if stat(&pid.to_string()).is_some_and(|stat| stat.parent == postmaster) {
+                pids.push(pid);
+            }
+        }
+        // A process may have ended since.
+        Some(pids.into_iter().filter_map(memory).sum())
+    }
+}
+
+/// Microseconds that a process has spent.
+#[must_use]
+pub fn spent(pid: u32) -> Option<f64> {
+    stat(&pid.to_string()).map(|stat| stat.own)
+}
+
+/// Bytes of memory of a process: its own, and its part of what it shares (proc(5), `Pss`).
+#[must_use]
+pub fn memory(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// All processors together; waiting for a disk is idling (proc(5), `/proc/stat`: user, nice, system, idle, iowait, …).
@@ -68,18 +101,27 @@ fn server(postmaster: u32) -> Option<f64> {
 
 /// The machine and the server, for people.
 #[derive(Debug, Serialize)]
-pub(crate) struct Machine {
-    pub(crate) processor: String,
-    pub(crate) cores: usize,
-    pub(crate) memory: String,
-    pub(crate) server: String,
-    pub(crate) settings: Vec<String>,
+pub struct Machine {
+    /// What it calls itself.
+    pub processor: String,
+    /// Processors that this program may use.
+    pub cores: usize,
+    /// All of it.
+    pub memory: String,
+    /// The version of PostgreSQL.
+    pub server: String,
+    /// What matters among its settings.
+    pub settings: Vec<String>,
     /// Whether a commit waits for the disk.
-    pub(crate) durable: bool,
+    pub durable: bool,
 }
 
 impl Machine {
-    pub(crate) async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
+    /// Asks the system and the server.
+    ///
+    /// # Errors
+    /// The server.
+    pub async fn of(connection: &mut PgConnection) -> sqlx::Result<Self> {
         let server: String = sqlx::query_scalar("select version()").fetch_one(&mut *connection).await?;
         let settings: Vec<(String, String)> = sqlx::query_as(
             "select name, current_setting(name) from pg_settings where name = any (array['fsync', 'synchronous_commit',

@@ -10,37 +10,39 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Somebody who sends one command after another.
-pub(crate) trait Caller: Send + 'static {
+pub trait Caller: Send + 'static {
     /// Sends the next one and waits until it is durable; answers how many events it had.
     fn command(&mut self) -> impl Future<Output = Result<u64>> + Send;
 }
 
 /// What was counted in one cell.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// Per second.
-    pub(crate) commands: f64,
+    pub commands: f64,
     /// Per second.
-    pub(crate) events: f64,
+    pub events: f64,
     /// Milliseconds.
-    pub(crate) p50: f64,
+    pub p50: f64,
     /// Milliseconds.
-    pub(crate) p99: f64,
+    pub p99: f64,
     /// Microseconds of this program for each command, where the system tells.
-    pub(crate) program_cpu: Option<f64>,
+    pub program_cpu: Option<f64>,
     /// Microseconds of the whole server for each command, where the system tells.
-    pub(crate) postgres_cpu: Option<f64>,
+    pub postgres_cpu: Option<f64>,
     /// The part of the machine's processors that others had meanwhile, where the system tells.
-    pub(crate) others: Option<f64>,
+    pub others: Option<f64>,
     /// Bytes of the write-ahead log for each command.
-    pub(crate) wal: f64,
+    pub wal: f64,
 }
 
 /// How long a cell takes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    pub(crate) warm_up: Duration,
-    pub(crate) counted: Duration,
+pub struct Times {
+    /// Before it is counted.
+    pub warm_up: Duration,
+    /// While it is counted.
+    pub counted: Duration,
 }
 
 #[derive(Default)]
@@ -50,7 +52,7 @@ struct Signals {
 }
 
 /// Lets all callers go at once, and gives them back for another round.
-pub(crate) async fn measure<C: Caller>(admin: &mut PgConnection, callers: Vec<C>, times: Times, cpu: &Cpu) -> Result<(Sample, Vec<C>)> {
+pub async fn measure<C: Caller>(admin: &mut PgConnection, callers: Vec<C>, times: Times, cpu: &Cpu) -> Result<(Sample, Vec<C>)> {
     let signals = Arc::new(Signals::default());
     let mut tasks = JoinSet::new();
     let number = callers.len();

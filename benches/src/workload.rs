@@ -8,32 +8,33 @@ use domain::{Patch, PipelineId, StageId, UserId};
 use uuid::Uuid;
 
 /// How many commands an aggregate gets.
-pub(crate) const COMMANDS: usize = 10;
+pub const COMMANDS: usize = 10;
 
 /// The time, cut to what the log keeps.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-pub(crate) fn now() -> DateTime<Utc> {
+pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
 /// A new id (UUIDv7).
 #[expect(clippy::disallowed_methods, reason = "this is where ids are made")]
-pub(crate) fn new_id() -> Uuid {
+pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
 /// A workspace's pipeline, as its items need to know it.
 #[derive(Clone, Debug)]
-pub(crate) struct Board {
-    pub(crate) pipeline: PipelineId,
+pub struct Board {
+    /// The pipeline.
+    pub pipeline: PipelineId,
     /// Four stages, none of them terminal.
-    pub(crate) stages: [StageId; 4],
+    pub stages: [StageId; 4],
     /// To whom items are assigned.
-    pub(crate) assignee: UserId,
+    pub assignee: UserId,
 }
 
 /// Command `n`, from 0, of an item's life: it is created, moved four times, once with a note, and edited.
-pub(crate) fn command(board: &Board, n: usize) -> Result<ItemCommand> {
+pub fn command(board: &Board, n: usize) -> Result<ItemCommand> {
     let moved = |stage: usize| ItemCommand::MoveItem { to_stage_id: board.stages[stage], rank: None, note: None, attributes: None };
     let keep = || (Patch::Keep, Patch::Keep, Patch::Keep, Patch::Keep, Patch::Keep);
     Ok(match n % COMMANDS {

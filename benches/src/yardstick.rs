@@ -16,7 +16,7 @@ const INSERT: &str = "insert into bench.events (tenant_id, position, sequence, r
 
 /// An event as Annals has written it.
 #[derive(Clone, Debug, FromRow)]
-pub(crate) struct Event {
+pub struct Event {
     access: bool,
     aggregate_type: String,
     event_type: String,
@@ -31,7 +31,7 @@ struct Log {
 }
 
 /// One connection that inserts.
-pub(crate) struct Inserter {
+pub struct Inserter {
     connection: PgConnection,
     log: Arc<Log>,
     events: Arc<Vec<Event>>,
@@ -40,7 +40,7 @@ pub(crate) struct Inserter {
 }
 
 /// As many inserters as callers, over these tenants, with the events of items that are there already.
-pub(crate) async fn inserters(database: &PgConnectOptions, tenants: &[TenantId], callers: usize) -> Result<Vec<Inserter>> {
+pub async fn inserters(database: &PgConnectOptions, tenants: &[TenantId], callers: usize) -> Result<Vec<Inserter>> {
     let mut connection = database.connect().await?;
     connection.execute("create schema bench; create table bench.events (like event_store.events including all)").await?;
     let events: Vec<Event> = sqlx::query_as(

@@ -17,6 +17,9 @@ pub trait ReadModel: Serialize + DeserializeOwned + Clone + PartialEq + Debug + 
     const VERSION: i32 = 1;
     /// The aggregates whose events it reads, by type.
     const READS: &'static [&'static str];
+    /// Whether each row is of one event and never changes, its key holding the event's position: nothing needs to be
+    /// loaded to write it.
+    const OF_ONE_EVENT: bool = false;
     /// The primary key after tenant_id: one value, or a tuple in the order of the key's columns. No floats and
     /// no times, whose text differs between JSON and the database.
     type Key: Serialize + Clone + Ord + Debug;

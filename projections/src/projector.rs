@@ -27,6 +27,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// While one is with the database, the other is being folded.
+const LANES: u32 = 2;
+
 /// How the projector works.
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectorConfig {
@@ -263,12 +266,31 @@ impl Projector {
     /// Brings these tenants up to their heads.
     async fn follow(&self, tenants: Vec<Uuid>) -> Result<(), ProjectError> {
         for chunk in self.ours(tenants).chunks(self.config.batch_tenants.max(1)) {
-            let mut behind = self.troubles.without(chunk);
-            while !behind.is_empty() {
-                behind = self.advance(&behind).await?;
+            let behind = self.troubles.without(chunk);
+            if !behind.is_empty() {
+                self.keep_on(self.advance(&behind).await?).await?;
             }
         }
         Ok(())
+    }
+
+    /// Tenants that have more than a batch: while one transaction is with the database, another is being folded.
+    async fn keep_on(&self, behind: Vec<Uuid>) -> Result<(), ProjectError> {
+        let lanes = usize::try_from(self.lanes()).unwrap_or(1);
+        let part = |lane: usize| behind.iter().skip(lane).step_by(lanes).copied().collect::<Vec<_>>();
+        // Of the one that fails, the others are dropped, and their transactions with them.
+        let lanes = (0..lanes).map(part).map(async |mut behind| {
+            while !behind.is_empty() {
+                behind = self.advance(&behind).await?;
+            }
+            Ok(())
+        });
+        futures::future::try_join_all(lanes).await.map(drop)
+    }
+
+    /// How many transactions go side by side where there is much to do. Each needs two connections, one of them to read.
+    pub(crate) fn lanes(&self) -> i32 {
+        if self.pool.options().get_max_connections() < 2 * LANES { 1 } else { LANES as i32 }
     }
 
     /// One transaction over these tenants, or, where it fails, one for each. Answers those that have more.

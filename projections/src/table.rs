@@ -44,6 +44,8 @@ pub(crate) trait Model: Send + Sync {
     fn table(&self) -> &'static str;
     fn version(&self) -> i32;
     fn reads(&self, aggregate_type: &str) -> bool;
+    /// Whether the rows as they are have to be loaded before a fold.
+    fn loads(&self) -> bool;
     /// The fields of a row.
     fn fields(&self) -> &'static [&'static str];
     /// The keys that the events of a tenant touch, each as the JSON array of its columns.
@@ -101,6 +103,10 @@ impl<R: ReadModel> Model for ModelOf<R> {
 
     fn reads(&self, aggregate_type: &str) -> bool {
         R::READS.contains(&aggregate_type)
+    }
+
+    fn loads(&self) -> bool {
+        !R::OF_ONE_EVENT
     }
 
     fn fields(&self) -> &'static [&'static str] {
@@ -274,6 +280,8 @@ impl Table {
         match (row, common) {
             (Ok(Value::Object(mut row)), Ok(Value::Object(common))) => {
                 row.extend(common);
+                // What is not said is null there, too; and most of some rows is.
+                row.retain(|_, value| !value.is_null());
                 row.insert("tenant_id".to_owned(), tenant.to_string().into());
                 Ok(row.into())
             }

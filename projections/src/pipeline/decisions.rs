@@ -39,6 +39,7 @@ pub struct TaskDecision {
 
 impl ReadModel for TaskDecision {
     const TABLE: &'static str = "pipeline_task_decisions";
+    const OF_ONE_EVENT: bool = true;
     const READS: &'static [&'static str] = &[domain::pipeline::Task::TYPE];
     type Key = (TaskId, i64);
 

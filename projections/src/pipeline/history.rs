@@ -95,6 +95,7 @@ pub struct ItemHistory {
 
 impl ReadModel for ItemHistory {
     const TABLE: &'static str = "pipeline_item_history";
+    const OF_ONE_EVENT: bool = true;
     const READS: &'static [&'static str] = &[domain::pipeline::PipelineItem::TYPE];
     type Key = (ItemId, i64);
 

@@ -4,6 +4,7 @@
 use super::parking::{Parking, parked};
 use super::{ProjectError, Projector};
 use crate::table::{Changes, FoldError, Model};
+use chrono::{DateTime, Utc};
 use domain::{Recorded, TenantId};
 use event_store::{Poison, Span, StoreError};
 use sqlx::postgres::PgConnection;
@@ -54,14 +55,20 @@ impl Projector {
             self.park(&mut transaction, parking).await?;
         }
         let reached: Vec<(TenantId, i64)> = stretches.iter().map(|(tenant, stretch)| (*tenant, stretch.last)).collect();
-        sqlx::query(
-            "update read_models.checkpoints c set position = r.position from unnest($1::uuid[], $2::bigint[]) as r (tenant_id, position) where c.tenant_id = r.tenant_id",
+        let now: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "update read_models.checkpoints c set position = r.position from unnest($1::uuid[], $2::bigint[]) as r (tenant_id, position)
+             where c.tenant_id = r.tenant_id returning clock_timestamp()",
         )
         .bind(reached.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
         .bind(reached.iter().map(|(_, position)| *position).collect::<Vec<_>>())
-        .execute(&mut *transaction)
-        .await?;
+        .fetch_all(&mut *transaction)
+        .await?
+        .pop();
         transaction.commit().await?;
+        // By the database's clock alone, which both times come from.
+        let delay = metrics::histogram!("projection_delay_seconds");
+        let recorded = stretches.values().flat_map(|stretch| &stretch.events).map(|event| event.recorded_at);
+        recorded.filter_map(|recorded| (now? - recorded).to_std().ok()).for_each(|passed| delay.record(passed));
         let standing: HashSet<Uuid> =
             parked.iter().map(|(tenant, _)| *tenant).chain(parking.iter().map(|parking| parking.tenant.0)).collect();
         let told = |(tenant, position): &(TenantId, i64)| (*tenant, if standing.contains(&tenant.0) { 0 } else { *position });
@@ -122,7 +129,9 @@ impl Projector {
         let mut touched = Vec::new();
         for (tenant, stretch) in stretches {
             match touches(model, stretch) {
-                Ok((events, keys)) if !keys.is_empty() => touched.push((tenant, stretch, events, keys)),
+                Ok((events, keys)) if !keys.is_empty() || !(events.is_empty() || model.loads()) => {
+                    touched.push((tenant, stretch, events, keys))
+                }
                 Ok(_) => {}
                 Err(error) => park(tenant, stretch, error),
             }
@@ -133,8 +142,10 @@ impl Projector {
         let keys: Vec<(Uuid, &str)> =
             touched.iter().flat_map(|(tenant, _, _, keys)| keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
         let mut rows: HashMap<Uuid, BTreeMap<String, serde_json::Value>> = HashMap::new();
-        for ((tenant, key), row) in table.load(connection, &keys).await? {
-            rows.entry(tenant).or_default().insert(key, row);
+        if !keys.is_empty() {
+            for ((tenant, key), row) in table.load(connection, &keys).await? {
+                rows.entry(tenant).or_default().insert(key, row);
+            }
         }
         let mut changes = Changes::default();
         let mut written = Vec::new();
@@ -167,14 +178,14 @@ impl Projector {
     }
 }
 
-/// The events of a stretch that a read model reads, and the rows they touch.
+/// The events of a stretch that a read model reads, and the rows to load before they are folded.
 pub(crate) fn touches<'a>(model: &dyn Model, stretch: &'a Stretch) -> Result<(Vec<&'a Recorded>, BTreeSet<String>), FoldError> {
     if let Some(poison) = stretch.poison.iter().find(|poison| model.reads(&poison.aggregate_type)) {
         let error = format!("event {} cannot be read: {}", poison.position, poison.error);
         return Err(FoldError { position: Some(poison.position), error });
     }
     let events: Vec<&Recorded> = stretch.events.iter().filter(|event| model.reads(event.aggregate_type)).collect();
-    let keys = model.keys(&events)?;
+    let keys = if model.loads() { model.keys(&events)? } else { BTreeSet::new() };
     Ok((events, keys))
 }
 

@@ -1,12 +1,13 @@
 //! Filling: batch by batch over the logs of all tenants, in the order of their ids and each as far as its checkpoint.
 //! Invariant: rows and progress are written together or not at all.
 
-use super::{Next, locked, set_rebuilt};
+use super::{Next, locked, set_rebuilt, shared};
 use crate::projector::{ProjectError, Projector, Stretch, refused};
 use crate::skips::Skips;
 use crate::table::{Changes, FoldError, Model};
 use domain::{Recorded, TenantId};
 use event_store::{Span, StoreError};
+use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +22,8 @@ const LARGER: i64 = 4;
 pub(super) struct Fill<'a> {
     projector: &'a Projector,
     models: &'a [Next<'a>],
+    /// Which part of the tenants, of so many; without it, all of them.
+    lane: Option<(i32, i32)>,
     /// All tenants up to this one are at their checkpoints, as these were when it was their turn.
     cursor: Uuid,
     /// So many events of one tenant only, while an event is looked for that cannot be written.
@@ -79,7 +82,17 @@ impl From<sqlx::Error> for Setback {
 
 impl<'a> Fill<'a> {
     pub(super) fn new(projector: &'a Projector, models: &'a [Next<'a>]) -> Self {
-        Self { projector, models, cursor: Uuid::nil(), narrow: None }
+        Self { projector, models, lane: None, cursor: Uuid::nil(), narrow: None }
+    }
+
+    /// A part of the tenants, while others fill the other parts.
+    pub(super) fn lane(projector: &'a Projector, models: &'a [Next<'a>], lane: i32, of: i32) -> Self {
+        Self { lane: Some((lane, of)), ..Self::new(projector, models) }
+    }
+
+    /// Batch after batch: how many events each took in.
+    pub(super) fn steps(self) -> impl Stream<Item = Result<i64, ProjectError>> + Send + 'a {
+        stream::try_unfold(self, async |mut fill: Fill<'a>| Ok(fill.step().await?.map(|events| (events, fill))))
     }
 
     /// One batch, in a transaction of its own. Answers how many events it took in; nothing once all tenants had their
@@ -89,7 +102,11 @@ impl<'a> Fill<'a> {
         // What a crash of the server would lose is done again.
         sqlx::query("set local synchronous_commit = off").execute(&mut *transaction).await?;
         let names: Vec<&str> = self.models.iter().map(|next| next.model.table()).collect();
-        if locked(&mut transaction, &names).await?.len() < names.len() {
+        let under_way = match self.lane {
+            None => locked(&mut transaction, &names).await?,
+            Some((lane, _)) => shared(&mut transaction, &names, lane).await?,
+        };
+        if under_way.len() < names.len() {
             return Ok(None);
         }
         match self.batch(&mut transaction).await {
@@ -156,7 +173,8 @@ impl<'a> Fill<'a> {
         let rows = sqlx::query(
             "select c.tenant_id, c.position as target, m.n::int as model, coalesce(r.position, 0) as position,
                     coalesce(r.skipped, '{}') as skipped, r.failing
-             from (select tenant_id, position from read_models.checkpoints where tenant_id > $2 and position > 0 order by tenant_id limit $3) c
+             from (select tenant_id, position from read_models.checkpoints where tenant_id > $2 and position > 0
+                     and ($4::int is null or get_byte(uuid_send(tenant_id), 15) % $5 = $4) order by tenant_id limit $3) c
              cross join unnest($1::text[]) with ordinality as m (read_model, n)
              left join read_models.rebuilt r on r.tenant_id = c.tenant_id and r.read_model = m.read_model
              order by c.tenant_id, m.n",
@@ -164,6 +182,8 @@ impl<'a> Fill<'a> {
         .bind(&names)
         .bind(self.cursor)
         .bind(if self.narrow.is_some() { 1 } else { TENANTS })
+        .bind(self.lane.map(|(lane, _)| lane))
+        .bind(self.lane.map(|(_, of)| of))
         .fetch_all(&mut *connection)
         .await?;
         let mut tenants: BTreeMap<Uuid, Vec<(usize, Pair)>> = BTreeMap::new();
@@ -266,8 +286,8 @@ impl<'a> Fill<'a> {
                 parts.push((turn.tenant, pair, Part::of(*model, stretch, pair.position, skipped)));
             }
         }
-        let keys = parts.iter().filter(|(_, pair, _)| pair.position > 0);
-        let keys: Vec<(Uuid, &str)> = keys.flat_map(|(tenant, _, part)| part.keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
+        let keys: Vec<(Uuid, &str)> =
+            parts.iter().flat_map(|(tenant, _, part)| part.keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
         let mut rows: HashMap<Uuid, BTreeMap<String, Value>> = HashMap::new();
         if !keys.is_empty() {
             for ((tenant, key), row) in table.load(connection, &keys).await? {
@@ -342,7 +362,8 @@ impl<'s> Part<'s> {
             let error = format!("event {} cannot be read: {}", poison.position, poison.error);
             part.end_before(poison.position, FoldError { position: Some(poison.position), error });
         }
-        loop {
+        // Where nothing was written yet there is nothing to load.
+        while after > 0 && model.loads() {
             match model.keys(&part.events) {
                 Ok(keys) => part.keys = keys,
                 Err(fault) => {
@@ -351,8 +372,9 @@ impl<'s> Part<'s> {
                     continue;
                 }
             }
-            return part;
+            break;
         }
+        part
     }
 
     fn end_before(&mut self, position: i64, FoldError { error, .. }: FoldError) {

@@ -13,6 +13,7 @@ use crate::registry::Models;
 use crate::table::{Model, Table};
 use domain::TenantId;
 use fill::Fill;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::fmt;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -141,8 +142,10 @@ impl Projector {
         let (before, of_events) = self.rebuilt(names).await?;
         let started = Instant::now();
         let mut now = RebuildProgress { before, events: before, of_events, elapsed: Duration::ZERO };
-        let mut fill = Fill::new(self, &models);
-        while let Some(events) = fill.step().await? {
+        let lanes = self.lanes();
+        let fills = (0..lanes).map(|lane| Fill::lane(self, &models, lane, lanes).steps().boxed());
+        let mut fills = stream::select_all(fills);
+        while let Some(events) = fills.try_next().await? {
             now = RebuildProgress { events: now.events + events, elapsed: started.elapsed(), ..now };
             progress(&now);
         }
@@ -232,6 +235,16 @@ impl Projector {
 /// Locks these rebuilds, as far as they are still under way: two processes that are at the same one take turns.
 async fn locked(connection: &mut sqlx::PgConnection, names: &[&str]) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar("select read_model from read_models.rebuilds where read_model = any ($1) order by read_model for update")
+        .bind(names)
+        .fetch_all(connection)
+        .await
+}
+
+/// Locks a part of these rebuilds, as far as they are still under way: a swap waits for all parts, and two processes
+/// that are at the same part take turns.
+async fn shared(connection: &mut sqlx::PgConnection, names: &[&str], lane: i32) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query("select pg_advisory_xact_lock(hashtext('annals.rebuild'), $1)").bind(lane).execute(&mut *connection).await?;
+    sqlx::query_scalar("select read_model from read_models.rebuilds where read_model = any ($1) order by read_model for share")
         .bind(names)
         .fetch_all(connection)
         .await

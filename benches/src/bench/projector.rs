@@ -1,9 +1,9 @@
 //! What becomes of 200,000 events: read alone, taken in by the projector that catches up, and taken in by a rebuild of
 //! all read models. The rates of the last two are judged by that of the first.
 
-use crate::annals;
-use crate::measure::Caller;
 use anyhow::{Context, Result, ensure};
+use benches::annals;
+use benches::measure::Caller;
 use domain::TenantId;
 use event_store::{AppenderConfig, MasterKey, Pools, Reader, Span, Vault, Wake};
 use projections::{Freshness, Projector, ProjectorConfig};

@@ -3,9 +3,9 @@
 //! guards, claims or positions.
 
 use crate::annals::Tenant;
-use crate::measure::Caller;
-use crate::workload::{COMMANDS, command, new_id, now};
 use anyhow::{Result, anyhow};
+use benches::measure::Caller;
+use benches::workload::{COMMANDS, command, new_id, now};
 use cqrs_es::CqrsFramework;
 use cqrs_es::persist::PersistedEventStore;
 use domain::pipeline::{Pipeline, PipelineItem};

@@ -1,7 +1,7 @@
 //! The figures, for people as a Markdown table and for programs as JSON.
 
-use crate::machine::Machine;
-use crate::measure::Sample;
+use benches::machine::Machine;
+use benches::measure::Sample;
 use serde::Serialize;
 use std::fmt::Write;
 

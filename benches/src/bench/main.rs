@@ -1,19 +1,15 @@
 //! `bench`: commands per second of Annals, beside bare INSERTs and stock postgres-es on the same server in the same
 //! run. It works in a database of its own, which it removes, and stops by itself.
 
-mod annals;
-mod machine;
-mod measure;
 mod projector;
 mod report;
 mod stock;
-mod workload;
-mod yardstick;
 
-use crate::machine::{Cpu, Machine};
-use crate::measure::{Caller, Sample, Times, measure};
 use crate::report::{ANNALS, Cell, PAIR, Report, STOCK, WIDE, YARDSTICK};
 use anyhow::{Context, Result, ensure};
+use benches::machine::{Cpu, Machine};
+use benches::measure::{Caller, Sample, Times, measure};
+use benches::{annals, workload, yardstick};
 use clap::{Parser, ValueEnum};
 use event_store::{AppenderConfig, MasterKey};
 use futures::{StreamExt, TryStreamExt};
