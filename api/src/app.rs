@@ -47,22 +47,7 @@ impl App {
 /// A request to a tenant's log with nothing special about it; set the fields that are.
 #[must_use]
 pub fn request(principal: Principal, tenant: TenantId) -> Request {
-    Request {
-        principal,
-        tenant,
-        on_behalf_of: None,
-        session: None,
-        correlation_id: crate::clock::new_uuid(),
-        causation_id: None,
-        client: None,
-        occurred_at: None,
-        imported: false,
-        key: None,
-        keep_key: false,
-        said: None,
-        now: crate::clock::now(),
-        command_id: crate::clock::new_uuid(),
-    }
+    Request::new(principal, tenant, crate::clock::now(), crate::clock::new_uuid(), crate::clock::new_uuid())
 }
 
 /// A request of the program itself, for a user and in the course of what they asked for.

@@ -37,22 +37,7 @@ pub fn commands(database: &PgConnectOptions, master: &MasterKey, config: Appende
 }
 
 fn request(principal: Principal, tenant: TenantId) -> Request {
-    Request {
-        principal,
-        tenant,
-        on_behalf_of: None,
-        session: None,
-        correlation_id: new_id(),
-        causation_id: None,
-        client: None,
-        occurred_at: None,
-        imported: false,
-        key: None,
-        keep_key: false,
-        said: None,
-        now: now(),
-        command_id: new_id(),
-    }
+    Request::new(principal, tenant, now(), new_id(), new_id())
 }
 
 async fn execute<D: Decider>(commands: &Commands, request: Request, target: Target, command: D::Command) -> Result<Committed>

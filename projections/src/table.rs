@@ -5,6 +5,7 @@ use domain::Recorded;
 use serde_json::{Map, Value};
 use sqlx::postgres::PgConnection;
 use sqlx::{PgPool, Row};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,11 +65,8 @@ impl<R: ReadModel> ModelOf<R> {
 
 /// The text of a key: a JSON array of its columns.
 fn key_text<K: serde::Serialize>(key: &K) -> Result<String, String> {
-    match serde_json::to_value(key) {
-        Ok(Value::Array(columns)) => Ok(Value::Array(columns).to_string()),
-        Ok(column) => Ok(Value::Array(vec![column]).to_string()),
-        Err(error) => Err(error.to_string()),
-    }
+    let text = serde_json::to_string(key).map_err(|error| error.to_string())?;
+    Ok(if text.starts_with('[') { text } else { format!("[{text}]") })
 }
 
 /// Runs a piece of a fold; a panic in it is its error.
@@ -131,13 +129,14 @@ impl<R: ReadModel> Model for ModelOf<R> {
         for event in events {
             guarded(event, || {
                 for key in R::keys(event) {
-                    let text = key_text(&key)?;
-                    if !slots.contains_key(&text) {
-                        slots.insert(text.clone(), Slot::read(rows.get(&text))?);
-                    }
-                    if let Some(slot) = slots.get_mut(&text) {
-                        slot.fold(&key, event);
-                    }
+                    let slot = match slots.entry(key_text(&key)?) {
+                        Entry::Occupied(slot) => slot.into_mut(),
+                        Entry::Vacant(place) => {
+                            let slot = Slot::read(rows.get(place.key()))?;
+                            place.insert(slot)
+                        }
+                    };
+                    slot.fold(&key, event);
                 }
                 Ok(())
             })?;

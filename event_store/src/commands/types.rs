@@ -41,6 +41,29 @@ pub struct Request {
     pub command_id: Uuid,
 }
 
+impl Request {
+    /// A request with nothing special about it; set the fields that are. `command_id` and `correlation_id` are new ids.
+    #[must_use]
+    pub fn new(principal: Principal, tenant: TenantId, now: DateTime<Utc>, command_id: Uuid, correlation_id: Uuid) -> Self {
+        Self {
+            principal,
+            tenant,
+            on_behalf_of: None,
+            session: None,
+            correlation_id,
+            causation_id: None,
+            client: None,
+            occurred_at: None,
+            imported: false,
+            key: None,
+            keep_key: false,
+            said: None,
+            now,
+            command_id,
+        }
+    }
+}
+
 /// Whom a command is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {

@@ -44,22 +44,7 @@ pub(crate) fn minute(n: i64) -> DateTime<Utc> {
 }
 
 pub(crate) fn request(principal: Principal, tenant: impl Into<TenantId>) -> Request {
-    Request {
-        principal,
-        tenant: tenant.into(),
-        on_behalf_of: None,
-        session: None,
-        correlation_id: new_id(),
-        causation_id: None,
-        client: None,
-        occurred_at: None,
-        imported: false,
-        key: None,
-        said: None,
-        keep_key: false,
-        now: minute(0),
-        command_id: new_id(),
-    }
+    Request::new(principal, tenant.into(), minute(0), new_id(), new_id())
 }
 
 /// All tests have the same: the roles' passwords derive from it, and roles belong to the server.
@@ -72,7 +57,7 @@ impl World {
         // What the projector has to say shows with the test that fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::WARN).try_init();
         let database = Database::new().await;
-        let pools = Pools::new(&database.options(), &master(), PoolSizes { api: 4, loader: 4, worker: 2 });
+        let pools = Pools::new(&database.options(), &master(), PoolSizes { api: 4, loader: 4, worker: 4 });
         let wake = Wake::default();
         let vault = Vault::new(pools.api.clone(), &master());
         let commands = Commands::new(&pools, vault.clone(), AccessCache::new(pools.loader.clone(), 100), &wake, AppenderConfig::default());

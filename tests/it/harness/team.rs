@@ -39,22 +39,7 @@ pub(crate) fn new_id<T: From<Uuid>>() -> T {
 
 /// A request of anybody.
 pub(crate) fn by(principal: Principal, tenant: TenantId) -> Request {
-    Request {
-        principal,
-        tenant,
-        on_behalf_of: None,
-        session: None,
-        correlation_id: new_id(),
-        causation_id: None,
-        client: None,
-        occurred_at: None,
-        imported: false,
-        key: None,
-        keep_key: false,
-        said: None,
-        now: now(),
-        command_id: new_id(),
-    }
+    Request::new(principal, tenant, now(), new_id(), new_id())
 }
 
 /// A request of the program.

@@ -28,17 +28,9 @@ pub(crate) struct NewStageInput {
 #[derive(Clone, Debug, InputObject, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AddStageInput {
-    /// Its name for programs, unique in the pipeline: a-z, 0-9 and _, at most 50.
-    key: String,
-    /// Its name for people: 1 to 100 characters.
-    name: String,
-    /// Whether an item that enters it is completed.
-    #[graphql(default)]
-    is_terminal: bool,
-    /// Its colour, `#RRGGBB`.
-    color: Option<String>,
-    /// The most items it takes, 1 to 10,000; left out, it takes any number.
-    wip_limit: Option<i32>,
+    #[graphql(flatten)]
+    #[serde(flatten)]
+    stage: NewStageInput,
     /// Its place from 0; left out, it is the last.
     order: Option<i32>,
 }
