@@ -72,6 +72,10 @@ pub struct Config {
     #[arg(long, env = "ANNALS_APPEND_WAITING_MIB", value_name = "1..=4095", default_value = "64", value_parser = Whole(1..=4095), global = true)]
     pub append_waiting_mib: u32,
 
+    /// Whether what waits is first appended as a whole; off, each command is checked under locks, as right and slower
+    #[arg(long, env = "ANNALS_APPEND_SWIFT", value_name = "on|off", default_value = "on", value_enum, global = true)]
+    pub append_swift: Switch,
+
     /// Whether processes of one database wake each other by NOTIFY; off, they look for themselves, somewhat later
     #[arg(long, env = "ANNALS_NOTIFICATIONS", value_name = "on|off", default_value = "on", value_enum, global = true)]
     pub notifications: Switch,

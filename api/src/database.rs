@@ -1,7 +1,7 @@
 //! The database the program works with: a server that is named, or else an embedded one that this program starts
 //! and stops. Invariant: only `migrate` signs in as the owner; everything that serves is a role of its own.
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Switch};
 use cluster::{Cluster, ClusterError};
 use event_store::{AppenderConfig, KeyError, MasterKey, MigrateError, PoolSizes, Pools};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -166,6 +166,7 @@ pub fn appender(config: &Config) -> AppenderConfig {
     AppenderConfig {
         groups: config.append_groups as usize,
         waiting_bytes: (config.append_waiting_mib as usize) << 20,
+        swift: config.append_swift == Switch::On,
         ..AppenderConfig::default()
     }
 }

@@ -55,7 +55,7 @@ impl Client {
     }
 
     /// The same in another workspace.
-    fn in_workspace(&self, name: impl ToString) -> Self {
+    pub(crate) fn in_workspace(&self, name: impl ToString) -> Self {
         Self { workspace: Some(name.to_string()), ..self.clone() }
     }
 
@@ -69,6 +69,13 @@ impl Client {
         let mut client = self.clone();
         client.headers.push((name, value.to_string()));
         client
+    }
+
+    /// Lets so many short answers of the process go by.
+    pub(crate) async fn dawdle(&self, times: usize) {
+        for _ in 0..times {
+            assert!(self.http.get(self.url.replace("/graphql", "/livez")).send().await.unwrap().status().is_success());
+        }
     }
 
     fn request(&self) -> reqwest::RequestBuilder {
@@ -157,13 +164,13 @@ impl Reply {
 /// A user and their way in.
 #[derive(Clone)]
 pub(crate) struct Person {
-    id: UserId,
+    pub(crate) id: UserId,
     session: SessionId,
     pub(crate) client: Client,
 }
 
 /// Somebody new. Their name and address hold `mark`.
-async fn person(app: &App, url: &str, mark: &str) -> Person {
+pub(crate) async fn person(app: &App, url: &str, mark: &str) -> Person {
     let id: UserId = clock::new_id();
     let email = Email::try_from(format!("{mark}-{}@people.example", &id.0.simple().to_string()[20..])).unwrap();
     let new = NewUser { id, email, first_name: None, last_name: None, name: Some(Name::try_from(format!("{mark} Person")).unwrap()) };
@@ -219,11 +226,16 @@ impl Acme {
 
     /// A new member, in the workspace.
     async fn member(&self, role: BuiltInRole) -> Person {
-        let mut person = person(&self.app, &self.url, &self.people).await;
+        self.joined(&person(&self.app, &self.url, &self.people).await, &[role]).await
+    }
+
+    /// Somebody who is there already, as a member in the workspace.
+    pub(crate) async fn joined(&self, person: &Person, roles: &[BuiltInRole]) -> Person {
         let (origin, owner) = (Origin::new(), Some(self.owner.id));
-        accounts::add_member(&self.app, &DEMO, &origin, owner, self.id, person.id, vec![role], MemberSource::Provisioned).await.unwrap();
-        person.client = person.client.in_workspace(&self.slug);
-        person
+        accounts::add_member(&self.app, &DEMO, &origin, owner, self.id, person.id, roles.to_vec(), MemberSource::Provisioned)
+            .await
+            .unwrap();
+        Person { client: person.client.in_workspace(&self.slug), ..person.clone() }
     }
 
     /// An active pipeline: three stages, the last of them terminal.

@@ -1,13 +1,14 @@
 //! A log with everything that serves it: what one process of the program has, without its faces.
 
-use super::Database;
 use super::database::MASTER;
+use super::{Database, Wire};
+use api::app::App;
 use domain::{Decider, Refusal, TenantId};
 use event_store::{
     AccessCache, AppenderConfig, Commands, Committed, ExecuteError, MasterKey, PoolSizes, Pools, Reader, Request, Target, Vault, Wake,
 };
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -33,6 +34,16 @@ impl Process {
         let reader = Reader::new(pools.worker.clone(), &vault);
         let commands = Arc::new(Commands::new(&pools, vault, access, &wake, config));
         Self { pools, commands, wake, reader }
+    }
+
+    /// The process that an app is.
+    pub(crate) fn of(app: &App) -> Self {
+        Self {
+            pools: app.pools.clone(),
+            commands: Arc::clone(&app.commands),
+            wake: app.wake.clone(),
+            reader: Reader::new(app.pools.worker.clone(), app.commands.vault()),
+        }
     }
 
     /// Executes a command on an aggregate that may exist.
@@ -107,13 +118,9 @@ impl Log {
         Process::start(&self.database.options(), MASTER, AppenderConfig::default())
     }
 
-    /// Another process, which reaches the database by a port of this machine.
-    pub(crate) fn process_through(&self, port: u16) -> Process {
-        let options = self.database.options();
-        // Made anew, because what names a socket goes there, whatever host it is given besides.
-        let database = options.get_database().unwrap_or_default();
-        let by_port = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).database(database).ssl_mode(PgSslMode::Disable);
-        Process::start(&by_port, MASTER, AppenderConfig::default())
+    /// Another process, which reaches the database over this wire.
+    pub(crate) fn process_through(&self, wire: &Wire) -> Process {
+        Process::start(&wire.options(), MASTER, AppenderConfig::default())
     }
 
     /// A process that was given another master key.

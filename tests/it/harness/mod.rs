@@ -7,6 +7,7 @@ mod log;
 mod rules;
 mod team;
 mod wait;
+mod wire;
 mod world;
 
 pub(crate) use audit::audit;
@@ -14,4 +15,5 @@ pub(crate) use database::{Database, MASTER, code};
 pub(crate) use log::{Log, Process, code_of, locking_only};
 pub(crate) use team::{Board, Team, add_member, by_system, create_item, create_pipeline, keyed, move_to, named, new_id, now, record};
 pub(crate) use wait::eventually;
+pub(crate) use wire::Wire;
 pub(crate) use world::{World, audited, projector, serve};

@@ -5,7 +5,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::pipeline::{ItemCommand, NewStage, Pipeline, PipelineCommand, PipelineItem, PipelineType};
 use domain::roles::BuiltInRole;
 use domain::workspace::{MemberProfile, MemberSource, Membership, MembershipCommand, Plan, Workspace, WorkspaceCommand, WorkspaceKind};
-use domain::{ItemId, MembershipId, PipelineId, Principal, StageId, SystemCaller, TenantId, UserId, WorkspaceId};
+use domain::{ItemId, MembershipId, Patch, PipelineId, Principal, StageId, SystemCaller, TenantId, UserId, WorkspaceId};
 use event_store::Request;
 use uuid::Uuid;
 
@@ -124,6 +124,18 @@ impl Team {
         self.process.create::<Pipeline>(self.by(self.owner), board.id, create_pipeline(&key, &board.stages)).await.unwrap();
         self.process.send::<Pipeline>(self.by(self.owner), board.id, PipelineCommand::ActivatePipeline).await.unwrap();
         board
+    }
+
+    /// Lets a board's first stage take so many items.
+    pub(crate) async fn limit(&self, board: &Board, most: u32) {
+        let limited = PipelineCommand::UpdateStage {
+            stage_id: board.stages[0],
+            name: Patch::Keep,
+            color: Patch::Keep,
+            is_terminal: Patch::Keep,
+            wip_limit: Patch::Set(Some(most.try_into().unwrap())),
+        };
+        self.process.send::<Pipeline>(self.by(self.owner), board.id, limited).await.unwrap();
     }
 
     /// An item in the first stage.

@@ -6,12 +6,11 @@ use super::{Database, Process};
 use api::app::App;
 use api::serve::{Options, Running};
 use domain::UserId;
-use event_store::{AppenderConfig, MasterKey, PoolSizes, Pools, Reader};
+use event_store::{AppenderConfig, MasterKey, PoolSizes, Pools};
 use projections::{Projector, ProjectorConfig};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -131,12 +130,6 @@ pub(crate) async fn projector(app: &App) -> Projector {
 /// As [`World::audit`], of a process whose database has this superuser's way in.
 pub(crate) async fn audited(app: &App, database: &PgConnectOptions) {
     let admin = PgPoolOptions::new().max_connections(3).connect_lazy_with(database.clone());
-    let process = Process {
-        pools: app.pools.clone(),
-        commands: Arc::clone(&app.commands),
-        wake: app.wake.clone(),
-        reader: Reader::new(app.pools.worker.clone(), app.commands.vault()),
-    };
-    prove(&admin, &process).await;
+    prove(&admin, &Process::of(app)).await;
     admin.close().await;
 }

@@ -1,18 +1,15 @@
 //! The database may go away at any moment: in the middle of a transaction, or behind the commit with the answer
 //! still on its way. Every command is answered, none is lost and none is written twice.
 
-use crate::harness::{Log, Process, Team, audit, keyed, record};
+use crate::harness::{Log, Process, Team, Wire, audit, keyed, record};
 use domain::ItemId;
 use domain::pipeline::PipelineItem;
 use futures::future::join_all;
 use rand::Rng;
-use sqlx::postgres::PgConnectOptions;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 const ITEMS: usize = 40;
 const EACH: usize = 50;
@@ -80,66 +77,12 @@ async fn connections_killed_at_any_moment_lose_nothing_and_repeat_nothing() {
     assert!(killed > 5, "only {killed} connections were killed");
 }
 
-/// A wire to the server on which answers to appends get lost: of those that have been carried out, every third.
-struct Wire {
-    port: u16,
-    lost: Arc<AtomicUsize>,
-}
-
-impl Wire {
-    async fn to(server: PgConnectOptions) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let wire = Self { port: listener.local_addr().unwrap().port(), lost: Arc::default() };
-        let (lost, answers) = (Arc::clone(&wire.lost), Arc::new(AtomicUsize::new(0)));
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (lost, answers) = (Arc::clone(&lost), Arc::clone(&answers));
-                match server.get_socket() {
-                    Some(dir) => {
-                        let server = UnixStream::connect(dir.join(format!(".s.PGSQL.{}", server.get_port()))).await.unwrap();
-                        tokio::spawn(carry(client, server, lost, answers));
-                    }
-                    None => {
-                        let server = TcpStream::connect((server.get_host(), server.get_port())).await.unwrap();
-                        tokio::spawn(carry(client, server, lost, answers));
-                    }
-                }
-            }
-        });
-        wire
-    }
-}
-
-async fn carry(mut client: TcpStream, mut server: impl AsyncRead + AsyncWrite + Unpin, lost: Arc<AtomicUsize>, answers: Arc<AtomicUsize>) {
-    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    let (mut appends, mut prepared) = (false, false);
-    loop {
-        tokio::select! {
-            read = client.read(&mut asked) => {
-                let Ok(read @ 1..) = read else { return };
-                appends |= asked[..read].windows(18).any(|text| text == b"event_store.append");
-                if server.write_all(&asked[..read]).await.is_err() { return }
-            }
-            read = server.read(&mut answered) => {
-                let Ok(read @ 1..) = read else { return };
-                // The first answer on such a connection describes the statement; each later one is a transaction's.
-                if appends && prepared && answers.fetch_add(1, Ordering::SeqCst) % 3 == 2 {
-                    lost.fetch_add(1, Ordering::SeqCst);
-                    return;
-                }
-                prepared |= appends;
-                if client.write_all(&answered[..read]).await.is_err() { return }
-            }
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn answers_lost_behind_the_commit_are_found_again_in_the_log() {
     let log = Log::new().await;
     let wire = Wire::to(log.database.options()).await;
-    let process = log.process_through(wire.port);
+    let process = log.process_through(&wire);
     two_thousand(&log, &process).await;
-    let lost = wire.lost.load(Ordering::SeqCst);
+    let lost = wire.lost();
     assert!(lost > 10, "only {lost} answers were lost");
 }

@@ -3,7 +3,7 @@
 
 use crate::harness::{Log, Team, audit, code_of, create_item, keyed, locking_only, move_to, new_id, record};
 use domain::ItemId;
-use domain::pipeline::{Pipeline, PipelineCommand, PipelineItem, WipLimit};
+use domain::pipeline::PipelineItem;
 use domain::roles::BuiltInRole;
 use domain::workspace::{Membership, MembershipCommand};
 use futures::future::join_all;
@@ -63,14 +63,7 @@ async fn what_one_of_a_batch_is_refused_is_told_to_that_one_alone() {
     let log = Log::new().await;
     let team = Team::new(&log).await;
     let board = team.board(2).await;
-    let limited = PipelineCommand::UpdateStage {
-        stage_id: board.stages[0],
-        name: domain::Patch::Keep,
-        color: domain::Patch::Keep,
-        is_terminal: domain::Patch::Keep,
-        wip_limit: domain::Patch::Set(Some(WipLimit::try_from(3).unwrap())),
-    };
-    log.send::<Pipeline>(team.by(team.owner), board.id, limited).await.unwrap();
+    team.limit(&board, 3).await;
     let sent = (0..20).map(|_| {
         let (team, board) = (team.clone(), board.clone());
         tokio::spawn(async move {

@@ -2,17 +2,20 @@
 //! killed, stopped and woken.
 #![allow(clippy::print_stdout, reason = "what processes log, and the times they took, show with a test that fails")]
 
+mod crowd;
+mod fence;
+mod loss;
 mod sharing;
 mod standstill;
 
-use crate::graphql::{Acme, equals_its_replay};
-use crate::harness::{MASTER, audited, eventually};
-use crate::program::Program;
+use crate::graphql::{Acme, Client, equals_its_replay};
+use crate::harness::{MASTER, Process, Team, audited, eventually};
+use crate::program::{Program, annals};
 use api::app::App;
 use event_store::{AppenderConfig, MasterKey, PoolSizes, Pools};
 use projections::{SHARDS, shard};
 use serde_json::Value;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Uuid;
 use sqlx::{PgPool, Row};
 use std::collections::BTreeMap;
@@ -20,6 +23,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// One process.
 struct Part {
@@ -59,6 +63,29 @@ impl Part {
     }
 }
 
+/// How all processes of a house are told to work.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    notifications: &'static str,
+    append_swift: &'static str,
+}
+
+// Under each of these everything must hold: processes that tell each other what they did or leave each other to look, and
+// either way into the log.
+const TOLD_SWIFT: Setting = Setting { notifications: "on", append_swift: "on" };
+const TOLD_LOCKING: Setting = Setting { notifications: "on", append_swift: "off" };
+const UNTOLD_SWIFT: Setting = Setting { notifications: "off", append_swift: "on" };
+const UNTOLD_LOCKING: Setting = Setting { notifications: "off", append_swift: "off" };
+
+/// What is answered when it was done.
+const DONE: &str = "";
+
+/// What came of a mutation: [`DONE`], or the code of why not. Whether its read model shows it yet is no matter.
+async fn outcome(client: &Client, mutation: &str, arguments: &str) -> String {
+    let code = client.mutate(mutation, arguments, "id").await.code();
+    if code == "READ_MODEL_BEHIND" { DONE.to_owned() } else { code }
+}
+
 /// All of them, and a way to look at what they do.
 struct House {
     // First, so that all have ended when the database is dropped.
@@ -67,18 +94,32 @@ struct House {
     /// What sets up people and workspaces. It projects nothing, and tells nobody.
     app: App,
     admin: PgPool,
-    notifications: &'static str,
+    setting: Setting,
+    /// Where the processes find the database.
+    database: PgConnectOptions,
     program: Program,
+    _room: SemaphorePermit<'static>,
 }
 
+/// The most houses at once: each has some sixty connections, and the server of the tests two hundred. Where each test has
+/// a process of its own, `.config/nextest.toml` sees to it.
+static ROOM: Semaphore = Semaphore::const_new(2);
+
 impl House {
-    async fn new(notifications: &'static str, apis: usize, workers: usize) -> Self {
+    async fn new(setting: Setting, apis: usize, workers: usize) -> Self {
         let program = Program::new().await;
+        let database = program.database.options();
+        Self::over(program, database, setting, apis, workers).await
+    }
+
+    /// One whose processes reach the database this way.
+    async fn over(program: Program, database: PgConnectOptions, setting: Setting, apis: usize, workers: usize) -> Self {
+        let room = ROOM.acquire().await.unwrap();
         let master = MasterKey::new(MASTER);
         let pools = Pools::new(&program.database.options(), &master, PoolSizes { api: 3, loader: 2, worker: 2 });
         let app = App::new(pools, &master, AppenderConfig::default());
         let admin = PgPoolOptions::new().max_connections(2).connect_with(program.database.options()).await.unwrap();
-        let mut house = Self { apis: vec![], workers: vec![], app, admin, notifications, program };
+        let mut house = Self { apis: vec![], workers: vec![], app, admin, setting, database, program, _room: room };
         for _ in 0..apis {
             house.apis.push(house.start("api"));
         }
@@ -92,8 +133,10 @@ impl House {
     fn start(&self, part: &str) -> Part {
         let anywhere = "127.0.0.1:0";
         let connections = ["--api-connections", "4", "--loader-connections", "3", "--worker-connections", "4"];
-        let mut command = self.program.annals(&[part, "--listen", anywhere, "--admin-listen", anywhere, "--log-format", "json"]);
-        command.args(connections).args(["--notifications", self.notifications, "--log-filter", "info,projections=debug"]);
+        let listen = [part, "--listen", anywhere, "--admin-listen", anywhere, "--log-format", "json"];
+        let mut command = annals(self.program.dir.path(), &self.database, &listen);
+        command.args(connections).args(["--log-filter", "info,projections=debug"]);
+        command.args(["--notifications", self.setting.notifications, "--append-swift", self.setting.append_swift]);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -142,6 +185,31 @@ impl House {
     /// A workspace whose owner talks to one of the API processes.
     async fn acme(&self, mark: &str, api: usize) -> Acme {
         Acme::at(&self.app, &self.apis[api].url().await, mark, mark).await
+    }
+
+    /// Where the API processes are.
+    async fn urls(&self) -> Vec<String> {
+        futures::future::join_all(self.apis.iter().map(Part::url)).await
+    }
+
+    /// So many workspaces, whose owners talk to the API processes in turn.
+    async fn acmes(&self, many: usize) -> Vec<Acme> {
+        let marks: Vec<String> = (0..many).map(|n| format!("acme-{n}")).collect();
+        futures::future::join_all(marks.iter().enumerate().map(|(n, mark)| self.acme(mark, n % self.apis.len()))).await
+    }
+
+    /// The owner of a workspace, who does in it what is quickly done: it waits for no read model.
+    fn team(&self, acme: &Acme) -> Team {
+        Team { tenant: acme.id.into(), owner: acme.owner.id, process: Process::of(&self.app) }
+    }
+
+    /// The API processes have tried the swift path if they were told to, and only then.
+    async fn kept_to_their_path(&self) {
+        let mut tried = 0;
+        for api in &self.apis {
+            tried += api.metric("append_commands_total{path=\"swift\"}").await + api.metric("append_missed_total").await;
+        }
+        assert_eq!(tried > 0, self.setting.append_swift == "on", "{:?}: tried {tried} times", self.setting);
     }
 
     /// What holds in the end: everything is projected, by the workers alone, as a replay would have it, and the log

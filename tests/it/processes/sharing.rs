@@ -27,8 +27,8 @@ async fn back_and_forth(acme: Acme, urls: [String; 2]) -> Vec<Duration> {
     took
 }
 
-async fn shared(notifications: &'static str) -> House {
-    let house = House::new(notifications, 2, 2).await;
+async fn shared(setting: Setting) -> House {
+    let house = House::new(setting, 2, 2).await;
     let urls = [house.apis[0].url().await, house.apis[1].url().await];
     let mut acmes = vec![];
     for (n, mark) in ["north", "east", "south", "west"].into_iter().enumerate() {
@@ -38,7 +38,7 @@ async fn shared(notifications: &'static str) -> House {
     let mut took: Vec<Duration> = futures::future::join_all(took).await.into_iter().flat_map(Result::unwrap).collect();
     took.sort();
     println!(
-        "notifications {notifications}: a read with the token of another process took {:?} in the middle, {:?} at most",
+        "{setting:?}: a read with the token of another process took {:?} in the middle, {:?} at most",
         took[took.len() / 2],
         took.last()
     );
@@ -49,7 +49,7 @@ async fn shared(notifications: &'static str) -> House {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_one_process_has_written_the_other_shows_to_whoever_has_its_token() {
-    let house = shared("on").await;
+    let house = shared(TOLD_SWIFT).await;
     // Every process hears of what others do. Each API process has written; all tenants may have fallen to one worker.
     let (mut by_apis, mut by_workers) = (vec![], vec![]);
     for (parts, sent) in [(&house.apis, &mut by_apis), (&house.workers, &mut by_workers)] {
@@ -67,7 +67,7 @@ async fn what_one_process_has_written_the_other_shows_to_whoever_has_its_token()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn so_it_does_with_notifications_switched_off() {
-    let house = shared("off").await;
+    let house = shared(UNTOLD_SWIFT).await;
     for part in house.apis.iter().chain(&house.workers) {
         assert_eq!((part.metric("notifications_sent_total").await, part.metric("notifications_received_total").await), (0, 0));
     }
