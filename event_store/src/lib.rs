@@ -14,6 +14,7 @@ pub mod notify;
 mod pools;
 mod reader;
 mod seal;
+mod transaction;
 mod vault;
 mod wake;
 
@@ -25,5 +26,6 @@ pub use keys::{KeyError, MasterKey};
 pub use migrate::{MigrateError, migrate, pending};
 pub use pools::{PoolSizes, Pools};
 pub use reader::{Poison, Reader, Span};
+pub use transaction::{begin, begin_with};
 pub use vault::Vault;
 pub use wake::{Wake, Woken};

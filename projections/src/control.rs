@@ -4,6 +4,7 @@
 use crate::registry::names;
 use crate::status::{Parked, standing};
 use domain::TenantId;
+use event_store::begin;
 use sqlx::{PgPool, Postgres, Transaction};
 use std::time::Duration;
 use thiserror::Error;
@@ -140,7 +141,7 @@ pub async fn hold(pool: &PgPool, read_model: &str, tenant: TenantId, position: i
         return Err(ControlError::NoPosition { position, head });
     }
     let read_model = read_model.to_owned();
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin(pool).await?;
     let parked: Option<(Option<i64>,)> =
         sqlx::query_as("select failing from read_models.parked where tenant_id = $1 and read_model = $2 for update")
             .bind(tenant.0)

@@ -5,6 +5,7 @@ use crate::{Models, NodeId, Position};
 use async_graphql::SimpleObject;
 use chrono::{DateTime, Utc};
 use domain::TenantId;
+use event_store::begin;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row};
@@ -124,7 +125,7 @@ pub struct Worker {
 /// The database.
 pub async fn status(pool: &PgPool) -> Result<Status, sqlx::Error> {
     // All of it as of one moment.
-    let mut snapshot = pool.begin().await?;
+    let mut snapshot = begin(pool).await?;
     sqlx::query("set transaction isolation level repeatable read, read only").execute(&mut *snapshot).await?;
     let totals = totals(&mut snapshot).await?;
     Ok(Status {

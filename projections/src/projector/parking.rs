@@ -6,7 +6,7 @@ use super::{ProjectError, Projector};
 use crate::skips::Skips;
 use crate::table::Model;
 use domain::TenantId;
-use event_store::Span;
+use event_store::{Span, begin};
 use sqlx::postgres::PgConnection;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ impl Projector {
     async fn retry(&self, tenant: TenantId, model: &dyn Model) -> Result<(), ProjectError> {
         let mut limit = None;
         loop {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = begin(&self.pool).await?;
             let ours = self.hold(&mut transaction, &[tenant.0]).await?;
             let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &ours).await?.pop() else { return Ok(()) };
             self.check_fit(&mut transaction).await?;

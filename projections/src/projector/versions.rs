@@ -2,6 +2,7 @@
 //! that finds those of a newer program stands down.
 
 use super::{ProjectError, Projector};
+use event_store::begin;
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Postgres};
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ impl Projector {
         if outdated.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = begin(&self.pool).await?;
         for read_model in outdated {
             self.set_version(&mut transaction, read_model).await?;
         }

@@ -1,6 +1,7 @@
 //! The tenant of a transaction: set once, by this one helper, and gone with the transaction.
 
 use domain::{TenantId, UserId};
+use event_store::begin_with;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Postgres, Transaction};
 
@@ -23,7 +24,7 @@ impl Scope {
         let actor = actor.map(|user| user.to_string()).unwrap_or_default();
         let begin =
             format!("begin read only; select set_config('annals.tenant', '{tenant}', true), set_config('annals.actor', '{actor}', true)");
-        Ok(Self { transaction: pool.begin_with(begin).await?, tenant })
+        Ok(Self { transaction: begin_with(pool, begin).await?, tenant })
     }
 
     /// The tenant this transaction sees.

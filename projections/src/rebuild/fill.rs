@@ -6,7 +6,7 @@ use crate::projector::{ProjectError, Projector, Stretch, refused};
 use crate::skips::Skips;
 use crate::table::{Changes, FoldError, Model};
 use domain::{Recorded, TenantId};
-use event_store::{Span, StoreError};
+use event_store::{Span, StoreError, begin};
 use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
@@ -98,7 +98,7 @@ impl<'a> Fill<'a> {
     /// One batch, in a transaction of its own. Answers how many events it took in; nothing once all tenants had their
     /// turn, or the rebuild is not under way any more.
     pub(super) async fn step(&mut self) -> Result<Option<i64>, ProjectError> {
-        let mut transaction = self.projector.pool().begin().await?;
+        let mut transaction = begin(self.projector.pool()).await?;
         // What a crash of the server would lose is done again.
         sqlx::query("set local synchronous_commit = off").execute(&mut *transaction).await?;
         let names: Vec<&str> = self.models.iter().map(|next| next.model.table()).collect();
@@ -327,7 +327,7 @@ impl<'a> Fill<'a> {
     /// The one event after this position cannot be written: the read model stands before it.
     async fn stand(&self, tenant: TenantId, read_model: &str, after: i64, error: &str) -> Result<(), ProjectError> {
         tracing::error!(read_model, %tenant, position = after + 1, error, "an event cannot be taken in; the read model will be parked");
-        let mut transaction = self.projector.pool().begin().await?;
+        let mut transaction = begin(self.projector.pool()).await?;
         if !locked(&mut transaction, &[read_model]).await?.is_empty() {
             sqlx::query(
                 "insert into read_models.rebuilt (tenant_id, read_model, position, skipped, failing, error) values ($1, $2, $3, '{}', $3 + 1, $4)

@@ -12,6 +12,7 @@ use crate::projector::{ProjectError, Projector};
 use crate::registry::Models;
 use crate::table::{Model, Table};
 use domain::TenantId;
+use event_store::begin;
 use fill::Fill;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::fmt;
@@ -162,7 +163,7 @@ impl Projector {
 
     /// Makes the table that is filled, or finds the one that was begun; what stood still is tried again.
     async fn begin_rebuild(&self, model: &dyn Model) -> Result<(), ProjectError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = begin(self.pool()).await?;
         sqlx::query("insert into read_models.rebuilds (read_model, version) values ($1, $2) on conflict do nothing")
             .bind(model.table())
             .bind(model.version())
@@ -196,7 +197,7 @@ impl Projector {
 
     async fn abandon(&self, names: &[String]) -> Result<(), ProjectError> {
         for name in names {
-            let mut transaction = self.pool().begin().await?;
+            let mut transaction = begin(self.pool()).await?;
             // Its lock: a rebuild under way ends at its next batch, which finds it gone.
             sqlx::query("delete from read_models.rebuilds where read_model = $1").bind(name).execute(&mut *transaction).await?;
             sqlx::query("delete from read_models.rebuilt where read_model = $1").bind(name).execute(&mut *transaction).await?;
@@ -222,7 +223,7 @@ impl Projector {
 
     /// Makes one index more; true while there may be another.
     async fn index_next(&self, name: &str) -> Result<bool, ProjectError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = begin(self.pool()).await?;
         if locked(&mut transaction, &[name]).await?.is_empty() {
             return Ok(false);
         }

@@ -6,7 +6,7 @@ use crate::projector::{ProjectError, Projector, lock_checkpoints, touches};
 use crate::skips::Skips;
 use crate::table::{FoldError, Model};
 use domain::TenantId;
-use event_store::{Span, StoreError};
+use event_store::{Span, StoreError, begin};
 use serde_json::Value;
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub async fn replay(
     name: &str,
 ) -> Result<(BTreeMap<String, Value>, BTreeMap<String, Value>), RebuildError> {
     let model = named(projector.models(), name)?;
-    let mut transaction = projector.pool().begin().await.map_err(ProjectError::from)?;
+    let mut transaction = begin(projector.pool()).await.map_err(ProjectError::from)?;
     let (folded, stands) = projector.compare(&mut transaction, tenant, model).await?;
     transaction.rollback().await.map_err(ProjectError::from)?;
     Ok((folded, stands))

@@ -10,6 +10,7 @@ use super::{Next, Standstill, locked};
 use crate::projector::{ProjectError, Projector};
 use crate::skips::Skips;
 use domain::TenantId;
+use event_store::begin;
 use sqlx::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
@@ -38,7 +39,7 @@ impl Projector {
         loop {
             let mut fill = Fill::new(self, std::slice::from_ref(next));
             while fill.step().await?.is_some() {}
-            let mut transaction = self.pool().begin().await?;
+            let mut transaction = begin(self.pool()).await?;
             match self.attempt(&mut transaction, next).await {
                 Ok(Attempt::Swapped { standing, was_parked }) => {
                     transaction.commit().await?;

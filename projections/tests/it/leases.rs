@@ -181,7 +181,7 @@ async fn a_worker_that_stands_still_in_the_middle_of_a_transaction_is_replaced_a
     stalled.holds(&world, SHARDS).await;
     caught_up(&world, team.id.into()).await;
     // What a projector holds in the middle of a batch.
-    let mut batch = stalled.pools.worker.begin().await.unwrap();
+    let mut batch = event_store::begin(&stalled.pools.worker).await.unwrap();
     batch.execute("select from read_models.leases for share").await.unwrap();
     batch.execute("select from read_models.checkpoints for update").await.unwrap();
 

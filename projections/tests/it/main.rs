@@ -9,6 +9,7 @@ mod end_to_end;
 mod fragile;
 mod leases;
 mod rebuild;
+mod scope;
 mod visibility;
 #[path = "../../../tests/it/harness/wait.rs"]
 mod wait;
