@@ -12,6 +12,8 @@ pub const QUERY: &str = "{ pipelines(first: 3) { edges { node { id name } } } }"
 /// The lines to print. They hold a token of the demo's owner, which is good for a quarter of an hour.
 #[must_use]
 pub fn text(address: SocketAddr, token: &str) -> String {
+    // As it was called, so that the line can be pasted.
+    let program = std::env::args().next().unwrap_or_else(|| "annals".to_owned());
     let url = format!("http://{}/graphql", reachable(address));
     format!(
         "
@@ -27,7 +29,7 @@ Annals is ready, with the demo workspace `{WORKSPACE}` of {OWNER}.
       -H 'Annals-Workspace: {WORKSPACE}' -H 'Authorization: Bearer {token}' \\
       -d '{{\"query\":\"{QUERY}\"}}'
 
-  A new token: annals token --email {OWNER}
+  A new token: {program} token --email {OWNER}
   To stop: Ctrl-C
 
 "

@@ -24,7 +24,7 @@ impl Notifications {
         let stop = CancellationToken::new();
         let telling = tokio::spawn(notify::tell(app.pools.clone(), app.wake.clone(), stop.clone().cancelled_owned()));
         let (wake, freshness) = (app.wake.clone(), app.freshness.clone());
-        let listening = tokio::spawn(notify::listen(app.pools.clone(), move |heard| match heard {
+        let hear = move |heard| match heard {
             Heard::Log(logs) => logs.into_iter().for_each(|(tenant, position)| wake.hear(Woken::Log(tenant, position))),
             Heard::ReadModels(reached) => freshness.hear(reached),
             Heard::Everything => {
@@ -32,15 +32,17 @@ impl Notifications {
                 freshness.told(true);
             }
             Heard::Nothing => freshness.told(false),
-        }));
+        };
+        let listening = tokio::spawn(notify::listen(app.pools.clone(), hear, stop.clone().cancelled_owned()));
         Self { stop, telling, listening }
     }
 
     /// Tells what is left to tell, and ends.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        if tokio::time::timeout(PATIENCE, &mut self.telling).await.is_err() {
-            tracing::debug!("the last notifications were not sent");
+        let ended = async { tokio::join!(&mut self.telling, &mut self.listening) };
+        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+            tracing::debug!("the last notifications were not sent, or the listener's connection was not given up");
         }
     }
 }

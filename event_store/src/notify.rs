@@ -6,9 +6,10 @@ use crate::{Pools, Wake};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::TenantId;
-use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Write;
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,23 +218,32 @@ pub enum Heard {
     Nothing,
 }
 
-/// Listens to the other processes until dropped. A lost connection is made anew.
-pub async fn listen(pools: Pools, hear: impl Fn(Heard)) {
+/// Listens to the other processes until `stop`, when it gives up its connection in order. A lost one is made anew.
+pub async fn listen(pools: Pools, hear: impl Fn(Heard), stop: impl Future<Output = ()>) {
     let mut away = false;
+    tokio::pin!(stop);
     loop {
-        let Err(error) = listen_once(&pools, &hear, &mut away).await;
+        let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let pool = options.connect_lazy_with(pools.notify.clone());
+        let Err(error) = tokio::select! {
+            outcome = listen_once(&pools, &pool, &hear, &mut away) => outcome,
+            // Waits for the listener's, which was dropped just now.
+            () = &mut stop => return pool.close().await,
+        };
         hear(Heard::Nothing);
         if !away {
             tracing::warn!(%error, "other processes are not heard; looking for ourselves");
         }
         away = true;
-        tokio::time::sleep(RECONNECT).await;
+        tokio::select! {
+            () = tokio::time::sleep(RECONNECT) => {}
+            () = &mut stop => return,
+        }
     }
 }
 
-async fn listen_once(pools: &Pools, hear: &impl Fn(Heard), away: &mut bool) -> Result<std::convert::Infallible, sqlx::Error> {
-    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_with(pools.notify.clone()).await?;
-    let mut listener = PgListener::connect_with(&pool).await?;
+async fn listen_once(pools: &Pools, pool: &PgPool, hear: &impl Fn(Heard), away: &mut bool) -> Result<Infallible, sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
     // What is missed between two connections must be known.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;

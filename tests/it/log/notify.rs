@@ -14,7 +14,7 @@ type Ear = Arc<Mutex<Vec<Heard>>>;
 async fn ear(process: &crate::harness::Process, tasks: &mut JoinSet<()>) -> Ear {
     let ear = Ear::default();
     let (pools, kept) = (process.pools.clone(), Arc::clone(&ear));
-    tasks.spawn(notify::listen(pools, move |heard| kept.lock().unwrap().push(heard)));
+    tasks.spawn(notify::listen(pools, move |heard| kept.lock().unwrap().push(heard), std::future::pending()));
     hears(&ear, Heard::Everything).await;
     ear
 }
