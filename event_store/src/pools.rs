@@ -1,7 +1,9 @@
 //! Connections. Each pool signs in as one role and can be nobody else.
 
 use crate::{MasterKey, StoreError};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection;
+use sqlx::pool::PoolConnectionMetadata;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -21,6 +23,9 @@ impl Default for PoolSizes {
         Self { api: 16, loader: 8, worker: 4 }
     }
 }
+
+/// After so long a connection is asked whether it is there still, before it is used.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// How the connections that append plan. Planning anew for each call's arrays costs more than a generic plan ever
 /// loses; but that plan is kept while the tables outgrow what was known of them when it was made, so it goes by the
@@ -60,8 +65,14 @@ impl Pools {
     #[must_use]
     pub fn new(base: &PgConnectOptions, master: &MasterKey, sizes: PoolSizes) -> Self {
         let role = |role: &str| base.clone().username(role).password(&master.role_password(role)).application_name(role);
-        let pool =
-            |options, size| PgPoolOptions::new().max_connections(size).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(options);
+        let pool = |options, size| {
+            PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(Duration::from_secs(10))
+                .test_before_acquire(false)
+                .before_acquire(|connection, meta| Box::pin(still_there(connection, meta)))
+                .connect_lazy_with(options)
+        };
         // No id of the domain: it only tells processes apart for as long as they run.
         let process = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         Self {
@@ -90,4 +101,13 @@ impl Pools {
     pub async fn close(&self) {
         tokio::join!(self.api.close(), self.loader.close(), self.worker.close());
     }
+}
+
+/// Asks a connection that has been idle for a while whether it is there still. One that was used just now has answered
+/// then; to ask each time would be a round trip more for each use.
+async fn still_there(connection: &mut PgConnection, meta: PoolConnectionMetadata) -> Result<bool, sqlx::Error> {
+    if meta.idle_for > IDLE {
+        connection.ping().await?;
+    }
+    Ok(true)
 }

@@ -235,10 +235,12 @@ impl Table {
             .collect::<Vec<_>>()
             .join(", ");
         let set = if set.is_empty() { "nothing".to_owned() } else { format!("update set {set}") };
+        // Key by key along the index, however many rows the server takes there to be: it cannot know how many are given.
+        let found = format!("(select t.*, t.ctid as its_ctid from {place} t where {same} offset 0) t");
         let given = format!("jsonb_populate_recordset(null::{place}, $1)");
         Self {
             load: format!(
-                "select (select row_to_json(r) from (select {}) r) from {given} k join {place} t on {same}",
+                "select (select row_to_json(r) from (select {}) r) from {given} k cross join lateral {found}",
                 list("t.", &columns)
             ),
             upsert: format!(
@@ -246,7 +248,7 @@ impl Table {
                 list("", &columns),
                 list("", &key)
             ),
-            delete: format!("delete from {place} t using {given} k where {same}"),
+            delete: format!("delete from {place} where ctid = any (array(select t.its_ctid from {given} k cross join lateral {found}))"),
             place,
             name: name.to_owned(),
             columns,

@@ -159,15 +159,9 @@ fn columns<R: ReadModel>() -> String {
         .join(", ")
 }
 
-fn select<R: ReadModel>(scope: &Scope, more: &str, filter: &impl Filter) -> QueryBuilder<'static, Postgres> {
-    let mut query = QueryBuilder::new(format!(
-        "select (select row_to_json(r) from (select {}) r) as row{more} from read_models.{} t where t.tenant_id = ",
-        columns::<R>(),
-        R::TABLE
-    ));
-    query.push_bind(scope.tenant().0);
-    filter(&mut query);
-    query
+/// A row as JSON. It is made of the rows of a page alone, outside of the sort that finds them.
+fn json<R: ReadModel>() -> String {
+    format!("(select row_to_json(r) from (select {}) r) as row", columns::<R>())
 }
 
 fn decode<R: ReadModel>(row: &Value) -> Result<Stored<R>, sqlx::Error> {
@@ -180,8 +174,11 @@ fn decode<R: ReadModel>(row: &Value) -> Result<Stored<R>, sqlx::Error> {
 /// # Errors
 /// The database.
 pub async fn rows<R: ReadModel>(scope: &mut Scope, filter: impl Filter, order: &str, limit: i64) -> Result<Vec<Stored<R>>, sqlx::Error> {
-    let mut query = select::<R>(scope, "", &filter);
-    query.push(format!(" order by {order} limit {limit}"));
+    let mut query = QueryBuilder::new(format!("select {} from read_models.{} t where t.tenant_id = ", json::<R>(), R::TABLE));
+    query.push_bind(scope.tenant().0);
+    filter(&mut query);
+    // Bound, so that look-ups of so many ids and of so many more are one statement.
+    query.push(format!(" order by {order} limit ")).push_bind(limit);
     let rows: Vec<Value> = query.build_query_scalar().fetch_all(scope.connection()).await?;
     rows.iter().map(decode).collect()
 }
@@ -197,11 +194,7 @@ pub(crate) async fn rows_of_all_tenants<R: ReadModel>(
     order: &str,
     limit: i64,
 ) -> Result<Vec<Stored<R>>, sqlx::Error> {
-    let mut query = QueryBuilder::new(format!(
-        "select (select row_to_json(r) from (select {}) r) as row from read_models.{} t where true",
-        columns::<R>(),
-        R::TABLE
-    ));
+    let mut query = QueryBuilder::new(format!("select {} from read_models.{} t where true", json::<R>(), R::TABLE));
     filter(&mut query);
     query.push(format!(" order by {order} limit {limit}"));
     let rows: Vec<Value> = query.build_query_scalar().fetch_all(scope.connection()).await?;
@@ -234,7 +227,13 @@ pub async fn count<R: ReadModel>(scope: &mut Scope, filter: impl Filter) -> Resu
 pub async fn page<R: ReadModel>(scope: &mut Scope, filter: impl Filter, sort: &Sort, args: &PageArgs) -> Result<Page<R>, QueryError> {
     let window = args.window(sort)?;
     let key = sort.by.iter().map(|(expression, _)| format!("({expression})::text")).collect::<Vec<_>>().join(", ");
-    let mut query = select::<R>(scope, &format!(", array[{key}] as key"), &filter);
+    let mut query = QueryBuilder::new(format!(
+        "select {}, array[{key}] as key from (select * from read_models.{} t where t.tenant_id = ",
+        json::<R>(),
+        R::TABLE
+    ));
+    query.push_bind(scope.tenant().0);
+    filter(&mut query);
     let descending = sort.descending != window.backward;
     if let Some(cursor) = &window.cursor {
         let expressions = sort.by.iter().map(|(expression, _)| *expression).collect::<Vec<_>>().join(", ");
@@ -246,7 +245,7 @@ pub async fn page<R: ReadModel>(scope: &mut Scope, filter: impl Filter, sort: &S
     }
     let direction = if descending { " desc" } else { "" };
     let order = sort.by.iter().map(|(expression, _)| format!("{expression}{direction}")).collect::<Vec<_>>().join(", ");
-    query.push(format!(" order by {order} limit {}", window.limit + 1));
+    query.push(format!(" order by {order} limit {}) t order by {order}", window.limit + 1));
     let found = query.build().fetch_all(scope.connection()).await.map_err(|error| malformed(error, &window))?;
     let mut rows = found
         .iter()
