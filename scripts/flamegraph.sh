@@ -16,5 +16,13 @@ perf record -q -a -F 299 --call-graph dwarf,8192 -o "$data/samples" -- "$@"
 # What else runs on the machine is not shown; kernel workers are.
 perf script -i "$data/samples" --no-inline 2>/dev/null | "$tools/bin/inferno-collapse-perf" --all |
   sed 's/^tokio-rt-worker/bench/; s/^tokio-runtime-w/bench/' | grep -E '^(bench|annals|load|postgres)[;-]' > "$data/folded"
-"$tools/bin/inferno-flamegraph" --title "$title" --minwidth 0.4 --hash "$data/folded" > "$out"
+# A still picture: no script of others in it, so the labels that one would write are written here, as long as there is room.
+"$tools/bin/inferno-flamegraph" --title "$title" --minwidth 0.4 --hash "$data/folded" | perl -0pe '
+  s{<script.*?</script>}{}s; s{ onload="[^"]*"}{}; s{<text id="(?:details|unzoom|search|matched)".*?</text>}{}g;
+  s{(<g><title>)([^<]*)( \([\d,]+ samples, [\d.]+%\)</title><rect [^>]*?width="([\d.]+)%".*?/><text [^>]*>)[^<]*(</text></g>)}{
+    my ($name, $room) = ($2, int($4 * 11.8 / 7.3)); my ($head, $whole, $tail) = ($1, $3, $5); my $label = $name;
+    $label =~ s/&lt;/</g; $label =~ s/&gt;/>/g; $label =~ s/&quot;/"/g; $label =~ s/&amp;/&/g;
+    $label = $room < 4 ? "" : length $label > $room ? substr($label, 0, $room - 2) . ".." : $label;
+    $label =~ s/&/&amp;/g; $label =~ s/</&lt;/g; $label =~ s/>/&gt;/g; "$head$name$whole$label$tail"
+  }ges' > "$out"
 echo "flamegraph: $out" >&2
