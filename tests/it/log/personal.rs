@@ -132,7 +132,7 @@ async fn tamper(log: &Log, item: ItemId, change: impl Fn(serde_json::Value) -> s
     let select = "select payload::text from event_store.events where aggregate_id = $1 and sequence = 1";
     let payload: String = sqlx::query_scalar(select).bind(item.to_string()).fetch_one(&log.admin).await.unwrap();
     let changed = change(serde_json::from_str(&payload).unwrap());
-    let mut tx = log.admin.begin().await.unwrap();
+    let mut tx = event_store::begin(&log.admin).await.unwrap();
     sqlx::query("set local session_replication_role = replica").execute(&mut *tx).await.unwrap();
     let update = "update event_store.events set payload = $2::json where aggregate_id = $1 and sequence = 1";
     sqlx::query(update).bind(item.to_string()).bind(changed.to_string()).execute(&mut *tx).await.unwrap();

@@ -128,7 +128,7 @@ async fn after_a_lost_connection_nothing_is_believed_that_the_log_no_longer_says
     let item = team.item(&board).await;
     let committed = log.send::<PipelineItem>(team.by(team.owner), item, record("lost")).await.unwrap();
     // A server that was promoted without the last commit: the superuser takes it back, and the connections break.
-    let mut admin = log.admin.begin().await.unwrap();
+    let mut admin = event_store::begin(&log.admin).await.unwrap();
     for sql in [
         "alter table event_store.events disable trigger user",
         "delete from event_store.events where tenant_id = $1 and position = $2",
