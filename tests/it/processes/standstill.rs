@@ -27,7 +27,16 @@ async fn lag(house: &House, acme: &Acme, board: Uuid, title: &str) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_that_is_killed_is_replaced_within_five_seconds() {
-    let mut house = House::new(TOLD_SWIFT, 1, 2).await;
+    killed(TOLD_SWIFT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_that_is_killed_is_replaced_even_if_nobody_is_told_of_anything() {
+    killed(UNTOLD_LOCKING).await;
+}
+
+async fn killed(setting: Setting) {
+    let mut house = House::new(setting, 2, 2).await;
     let acme = house.acme("acme", 0).await;
     let board = acme.board().await;
     for round in 0..2 {
@@ -46,7 +55,16 @@ async fn a_worker_that_is_killed_is_replaced_within_five_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_that_is_stopped_is_replaced_within_five_seconds_and_cannot_write_when_it_wakes() {
-    let house = House::new(UNTOLD_SWIFT, 1, 2).await;
+    stopped(TOLD_LOCKING).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_that_is_stopped_is_replaced_even_if_nobody_is_told_of_anything() {
+    stopped(UNTOLD_SWIFT).await;
+}
+
+async fn stopped(setting: Setting) {
+    let house = House::new(setting, 2, 2).await;
     let acme = house.acme("acme", 0).await;
     let board = acme.board().await;
     for round in 0..3 {
