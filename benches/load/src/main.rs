@@ -260,13 +260,14 @@ async fn under_load(
         tasks.spawn(work(Client::new(&scene, n, StdRng::seed_from_u64(n as u64)), scene, begun, period, stop));
     }
     let mut admin = database.connect().await?;
-    let (seen, seeing) = (tokio::sync::Mutex::new(vec![]), AtomicBool::new(true));
+    let seeing = AtomicBool::new(true);
     let watch = async {
+        let mut seen = vec![];
         while seeing.load(Ordering::Relaxed) {
-            seen.lock().await.push(Look::take(begun, processes, cpu, &scene.http).await?);
+            seen.push(Look::take(begun, processes, cpu, &scene.http).await?);
             tokio::time::sleep(SECOND).await;
         }
-        anyhow::Ok(())
+        anyhow::Ok(Watched(seen))
     };
     let course = async {
         let outcome = course(options, begun, program, &mut admin).await;
@@ -279,10 +280,9 @@ async fn under_load(
     while let Some(task) = tasks.join_next().await {
         samples.extend(task.context("a client ended")??);
     }
-    watched?;
     let (phases, rebuild) = course?;
     admin.close().await?;
-    Ok(Driven { tally: Tally::new(samples), watched: Watched(seen.into_inner()), phases, rebuild })
+    Ok(Driven { tally: Tally::new(samples), watched: watched?, phases, rebuild })
 }
 
 /// One client, until told to stop.

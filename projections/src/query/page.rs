@@ -159,7 +159,7 @@ fn columns<R: ReadModel>() -> String {
         .join(", ")
 }
 
-/// A row as JSON. It is made of the rows of a page alone, outside of the sort that finds them.
+/// A row as JSON. Costly: a page makes it outside of the sort that finds its rows, of those alone.
 fn json<R: ReadModel>() -> String {
     format!("(select row_to_json(r) from (select {}) r) as row", columns::<R>())
 }
