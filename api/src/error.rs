@@ -315,7 +315,7 @@ mod tests {
         let of = |error: StoreError| ApiError::from(ExecuteError::<UserError>::Store(error));
         assert!(of(StoreError::Overloaded).is(Code::Overloaded));
         assert!(of(StoreError::Unavailable).is(Code::Unavailable));
-        assert!(of(StoreError::Database(sqlx::Error::PoolTimedOut)).is(Code::Unavailable));
+        assert!(of(sqlx::Error::PoolTimedOut.into()).is(Code::Unavailable));
         let internal = of(StoreError::data("event 7", "a secret detail"));
         assert!(internal.is(Code::Internal) && internal.error_id().is_some());
         assert!(!internal.message().contains("secret") && internal.message().contains(&internal.error_id().unwrap().to_string()));

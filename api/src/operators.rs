@@ -3,9 +3,9 @@
 use crate::accounts::Origin;
 use crate::app::App;
 use crate::operations::{self, Skip};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use domain::Email;
-use projections::{Parked, RebuildProgress, Status, Tried};
+use projections::{Pace, Parked, RebuildProgress, Status, Tried};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
@@ -18,6 +18,10 @@ pub(crate) struct Rebuild {
     /// Gives up what an earlier run has begun, and drops it; the live read models stay as they are
     #[arg(long)]
     abandon: bool,
+    /// How much of the time it works, in percent; below 100 it takes one processor at the most, and leaves the rest of the
+    /// time to requests
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pace: u8,
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,7 +83,7 @@ pub(crate) struct Administrator {
 }
 
 /// Makes read models anew, or gives that up; what is to be printed.
-pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon }: &Rebuild) -> anyhow::Result<String> {
+pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon, pace }: &Rebuild) -> anyhow::Result<String> {
     let names: Vec<String> = which.read_model.iter().cloned().collect();
     let told = if names.is_empty() { projections::names().join(", ") } else { names.join(", ") };
     let projector = crate::serve::projector(app).await?;
@@ -87,8 +91,9 @@ pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon }: &Rebuild) -> 
         projections::abandon(&projector, &names).await?;
         return Ok(format!("Given up, if it was begun: {told}.\n"));
     }
+    let pace = Pace::percent(*pace).context("--pace is 1 to 100")?;
     let mut teller = Teller::new();
-    let outcome = projections::rebuild(&projector, &names, &mut |now: &RebuildProgress| teller.tell(now)).await;
+    let outcome = projections::rebuild(&projector, &names, pace, &mut |now: &RebuildProgress| teller.tell(now)).await;
     teller.end();
     let mut text = format!("Made anew: {told}.\n");
     for standing in outcome? {

@@ -1,6 +1,7 @@
 //! Grants: an in-process fold of each active tenant's access events, advanced from the log.
 
 use crate::StoreError;
+use crate::look::Looks;
 use cqrs_es::persist::SerializedEvent;
 use domain::registry::kind;
 use domain::{Access, TenantId};
@@ -13,16 +14,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct AccessCache {
     loader: PgPool,
+    looks: Looks,
     folds: Arc<Cache<TenantId, Arc<Access>>>,
     /// Held while a fold replaces an older one.
     replacing: Arc<Mutex<()>>,
 }
 
 impl AccessCache {
-    /// A cache for at most `capacity` tenants.
+    /// A cache for at most `capacity` tenants. Starts what asks the log.
     #[must_use]
     pub fn new(loader: PgPool, capacity: usize) -> Self {
-        Self { loader, folds: Arc::new(Cache::new(capacity)), replacing: Arc::default() }
+        Self { looks: Looks::new(loader.clone()), loader, folds: Arc::new(Cache::new(capacity)), replacing: Arc::default() }
     }
 
     /// The access as last folded, which may be behind the log: for commands, which the fence protects.
@@ -41,10 +43,7 @@ impl AccessCache {
     /// # Errors
     /// The database, or an access event that cannot be decoded.
     pub async fn fresh(&self, tenant: TenantId) -> Result<Arc<Access>, StoreError> {
-        let head = sqlx::query!("select position, access_position from event_store.heads where tenant_id = $1", tenant.0)
-            .fetch_optional(&self.loader)
-            .await?;
-        let Some(head) = head else { return Ok(Arc::default()) };
+        let Some(head) = self.looks.head(tenant).await? else { return Ok(Arc::default()) };
         let known = self.folds.get(&tenant).unwrap_or_default();
         if known.position() >= head.access_position && known.position() > 0 {
             return Ok(known);
@@ -92,6 +91,11 @@ impl AccessCache {
                 Ok(access)
             }
         }
+    }
+
+    /// What asks the log.
+    pub(crate) fn looks(&self) -> &Looks {
+        &self.looks
     }
 
     /// Forgets all folds: the log may be another.

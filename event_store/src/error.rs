@@ -1,5 +1,6 @@
 //! What can go wrong between the program and its database.
 
+use std::sync::Arc;
 use thiserror::Error;
 
 /// A failure that is nobody's business rule.
@@ -7,7 +8,7 @@ use thiserror::Error;
 pub enum StoreError {
     /// The database did not answer, or answered with an error.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(Arc<sqlx::Error>),
     /// What is stored cannot be read, or what should be stored cannot be written.
     #[error("{what}: {error}")]
     Data {
@@ -28,6 +29,19 @@ pub enum StoreError {
     /// The database could not be reached in time; whether anything was written is not known.
     #[error("the database could not be reached, and whether anything was written is not known; try again with the same Idempotency-Key")]
     Unavailable,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+/// For those who asked together.
+impl From<Arc<sqlx::Error>> for StoreError {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        Self::Database(error)
+    }
 }
 
 impl StoreError {

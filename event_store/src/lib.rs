@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod load;
 mod locks;
+mod look;
 mod metadata;
 mod migrate;
 pub mod notify;

@@ -54,7 +54,7 @@ impl From<StoreError> for LoadError {
 fn loading(aggregate_type: &str, id: Uuid, error: PersistenceError) -> StoreError {
     match error {
         PersistenceError::ConnectionError(error) | PersistenceError::UnknownError(error) => match error.downcast::<sqlx::Error>() {
-            Ok(error) => StoreError::Database(*error),
+            Ok(error) => StoreError::from(*error),
             Err(error) => StoreError::data(format!("{aggregate_type} {id}"), error),
         },
         error => StoreError::data(format!("{aggregate_type} {id}"), error),
@@ -98,6 +98,14 @@ impl Loader {
             self.keep(tenant, id, loaded.sequence, loaded.state.clone(), lost).await?;
         }
         Ok(loaded)
+    }
+
+    /// The aggregate, whose stream was just seen to end here: from the cache only if that is what it holds.
+    pub(crate) async fn load_at<D: Decider>(&self, tenant: TenantId, id: Uuid, sequence: i64) -> Result<Loaded<D>, LoadError> {
+        if self.cached(id).is_some_and(|cached| cached.sequence != sequence) {
+            self.forget(id);
+        }
+        self.load(tenant, id).await
     }
 
     fn cached(&self, id: Uuid) -> Option<Cached> {

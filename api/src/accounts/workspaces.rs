@@ -145,10 +145,7 @@ pub(super) async fn entry(app: &App, id: Uuid) -> Result<WorkspaceEntry, StoreEr
 
 /// The entry that holds a slug, as the one it has, reserved, or is about to have.
 pub(super) async fn holder(app: &App, slug: &str) -> Result<Option<WorkspaceEntry>, StoreError> {
-    match app.commands.claim_holder(PLATFORM, &ClaimName::clear("slug", slug)).await? {
-        Some(id) => entry(app, id).await.map(Some),
-        None => Ok(None),
-    }
+    app.commands.holder(PLATFORM, &ClaimName::clear("slug", slug)).await
 }
 
 /// Another wants the slug of this reservation: once it has expired, it is given up where nothing was created under

@@ -137,7 +137,7 @@ impl IdentityQuery {
             let mut scope = Viewer::get(ctx)?.platform_scope(Session::READ_MODELS).await?;
             let page = rows::my_sessions(&mut scope, status, &page_args(first, after, last, before)).await?;
             let total = if counted(ctx) { Some(count_sessions(&mut scope, status).await?) } else { None };
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(Connection::new(page, total, Session))
         };
         Some(list.await.map_err(Into::into))
@@ -299,7 +299,7 @@ async fn other_sessions(viewer: &Viewer, current: Option<SessionId>) -> Result<V
             _ => break,
         }
     }
-    scope.end().await?;
+    scope.end();
     Ok(others)
 }
 

@@ -77,7 +77,7 @@ async fn node(ctx: &Context<'_>, id: &str) -> Result<Node> {
     }
     let mut scope = viewer.platform_scope(Session::READ_MODELS).await?;
     let session = Session::read(&mut scope, id).await?;
-    scope.end().await?;
+    scope.end();
     if let Some(session) = session {
         return Ok(session.into());
     }
@@ -103,7 +103,7 @@ async fn in_workspace(viewer: &Viewer, id: Uuid) -> Result<Option<Node>, ApiErro
             .bind(scope.tenant().0)
             .fetch_optional(scope.connection())
             .await?;
-    scope.end().await?;
+    scope.end();
     match kind {
         Some(kind) => of_kind(viewer, &kind, id).await,
         None => Ok(None),

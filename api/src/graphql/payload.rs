@@ -224,7 +224,7 @@ async fn after<E: Entity>(viewer: &Viewer, tenant: TenantId, committed: &Committ
     }
     let mut scope = viewer.scope(tenant, E::READ_MODELS).await?;
     let entity = E::read(&mut scope, committed.aggregate_id).await?;
-    scope.end().await?;
+    scope.end();
     Ok(entity)
 }
 
@@ -237,7 +237,7 @@ pub(crate) async fn seen<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<Option<
         Visible::All => E::read(&mut scope, id).await?,
         Visible::OwnedBy(user) => E::read_own(&mut scope, id, user).await?,
     };
-    scope.end().await?;
+    scope.end();
     Ok(entity)
 }
 
@@ -245,6 +245,6 @@ pub(crate) async fn found<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<E, Api
     let mut scope =
         if E::ON_PLATFORM { viewer.platform_scope(E::READ_MODELS).await? } else { viewer.workspace_scope(E::READ_MODELS).await? };
     let entity = E::read(&mut scope, id).await?;
-    scope.end().await?;
+    scope.end();
     entity.ok_or_else(|| ApiError::not_found(format!("there is no {} with the id {id} here", E::type_name())))
 }

@@ -246,7 +246,7 @@ impl Key for RoleOf {
             let Some(visible) = viewer.sees(workspace, ROLES_READ).await? else { continue };
             let mut scope = viewer.scope(workspace.into(), &[rows::Role::TABLE]).await?;
             let roles = rows::roles(&mut scope, Some(&ids), visible.owner()).await?;
-            scope.end().await?;
+            scope.end();
             found.extend(roles.into_iter().map(|role| (Self(workspace, role.row.id.0), Role::custom(role, workspace))));
         }
         Ok(found)
@@ -271,7 +271,7 @@ impl Key for MembersIn {
             }
             let mut scope = viewer.scope(workspace.into(), MEMBERS).await?;
             let holders = role_holders(&mut scope).await?;
-            scope.end().await?;
+            scope.end();
             let here = keys.iter().filter(|key| key.0 == workspace);
             counts.extend(here.filter_map(|key| Some((*key, *holders.get(&key.1.to_string())?))));
         }
@@ -294,7 +294,7 @@ impl RoleQuery {
             let workspace = viewer.chosen()?.workspace;
             let mut scope = viewer.workspace_scope(&[rows::Role::TABLE]).await?;
             let custom = rows::roles(&mut scope, None, visible.owner()).await?;
-            scope.end().await?;
+            scope.end();
             // What is built in is nobody's own.
             let built_in = BuiltInRole::ALL.iter().filter(|_| visible == Visible::All).map(|role| Role::built_in(*role, workspace));
             Ok::<_, ApiError>(built_in.chain(custom.into_iter().map(|stored| Role::custom(stored, workspace))).collect())
@@ -370,7 +370,7 @@ async fn known(ctx: &Context<'_>, resource: Option<&str>) -> Result<Vec<KnownPer
     if wanted(roles::CustomPermission::RESOURCE) {
         let mut scope = viewer.workspace_scope(&[rows::CustomPermission::TABLE]).await?;
         let custom = custom_permissions(&mut scope).await?;
-        scope.end().await?;
+        scope.end();
         for stored in custom {
             let name: roles::CustomPermission = stored.row.name.parse().map_err(|error| ApiError::internal(&error))?;
             found.push(KnownPermission { permission: name.into(), description: stored.row.description });

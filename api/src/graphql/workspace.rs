@@ -236,7 +236,7 @@ impl Key for WorkspaceOf {
             let Some(visible) = viewer.sees(key.0, WORKSPACE_READ).await? else { continue };
             let mut scope = viewer.scope(key.0.into(), &[rows::Workspace::TABLE]).await?;
             let workspace = rows::workspace(&mut scope).await?;
-            scope.end().await?;
+            scope.end();
             let shown = workspace.filter(|stored| visible.owner().is_none_or(|user| stored.row.owner_ids.contains(&NodeId(user))));
             found.extend(shown.map(|workspace| (*key, workspace)));
         }
@@ -263,7 +263,7 @@ impl Key for MemberOf {
             let users: Vec<UserId> = users.into_iter().filter(|user| own.is_none_or(|own| own == *user)).collect();
             let mut scope = viewer.scope(workspace.into(), MEMBERS).await?;
             let members = rows::members_by_user(&mut scope, &users).await?;
-            scope.end().await?;
+            scope.end();
             found.extend(members.into_iter().map(|(user, stored)| (Self(workspace, user), Member { stored, workspace })));
         }
         Ok(found)
@@ -283,7 +283,7 @@ impl Key for MembersOf {
             if viewer.sees_all(key.0, MEMBERS_READ).await? {
                 let mut scope = viewer.scope(key.0.into(), MEMBERS).await?;
                 counts.insert(*key, rows::count_members(&mut scope, &MemberFilter::default()).await?);
-                scope.end().await?;
+                scope.end();
             }
         }
         Ok(counts)
@@ -301,7 +301,7 @@ impl WorkspaceQuery {
         let list = async {
             let mut scope = Viewer::get(ctx)?.platform_scope(&[]).await?;
             let found = rows::my_workspaces(&mut scope, MOST_WORKSPACES).await?;
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(found.into_iter().map(Workspace).collect())
         };
         Some(list.await.map_err(Into::into))
@@ -383,6 +383,6 @@ async fn members(
     let mut scope = viewer.scope(workspace.into(), MEMBERS).await?;
     let page = rows::members(&mut scope, filter, order, &args).await?;
     let total = if counted(ctx) { Some(rows::count_members(&mut scope, filter).await?) } else { None };
-    scope.end().await?;
+    scope.end();
     Ok(Connection::new(page, total, |stored| Member { stored, workspace }))
 }

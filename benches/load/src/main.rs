@@ -85,6 +85,9 @@ struct Options {
     /// Then makes all read models anew while the load goes on; the rebuild is killed (-9) on its way and taken up again.
     #[arg(long)]
     rebuild: bool,
+    /// How much of the time that rebuild works, in percent
+    #[arg(long, default_value_t = 100)]
+    pace: u8,
     /// Where report.md, report.json and the pictures are written.
     #[arg(long, default_value = "target/load")]
     out: PathBuf,
@@ -329,7 +332,7 @@ async fn course(
             (select read_model, sum(position) as done from read_models.rebuilt group by read_model) as r";
         Ok(sqlx::query_scalar(sql).bind(events as f64).fetch_one(&mut **admin.lock().await).await?)
     };
-    let rebuilt = rebuild(program, progress).await?;
+    let rebuilt = rebuild(program, options.pace, progress).await?;
     phases.push(Phase { name: "while all read models are made anew", from, to: begun.elapsed() });
     let from = begun.elapsed();
     tokio::time::sleep(counted / 2).await;

@@ -130,9 +130,11 @@ impl Metrics {
 }
 
 /// A rebuild by the command line, killed once on its way and taken up again.
-pub(crate) async fn rebuild(program: &Program, progress: impl AsyncFn() -> Result<f64>) -> Result<Rebuilt> {
+pub(crate) async fn rebuild(program: &Program, pace: u8, progress: impl AsyncFn() -> Result<f64>) -> Result<Rebuilt> {
     let begun = Instant::now();
-    let mut first = program.command(&["rebuild", "--all"]).spawn().context("starting a rebuild")?;
+    let pace = pace.to_string();
+    let command = ["rebuild", "--all", "--pace", &pace];
+    let mut first = program.command(&command).spawn().context("starting a rebuild")?;
     let killed_at = loop {
         let done = progress().await?;
         if let Some(status) = first.try_wait()? {
@@ -145,7 +147,7 @@ pub(crate) async fn rebuild(program: &Program, progress: impl AsyncFn() -> Resul
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     first.kill().await?;
-    let status = program.command(&["rebuild", "--all"]).status().await?;
+    let status = program.command(&command).status().await?;
     ensure!(status.success(), "the rebuild that was taken up ended with {status}");
     Ok(Rebuilt { took: begun.elapsed(), killed_at })
 }

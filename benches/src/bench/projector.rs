@@ -6,7 +6,7 @@ use benches::annals;
 use benches::measure::Caller;
 use domain::TenantId;
 use event_store::{AppenderConfig, MasterKey, Pools, Reader, Span, Vault, Wake};
-use projections::{Freshness, Projector, ProjectorConfig};
+use projections::{Freshness, Pace, Projector, ProjectorConfig};
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Executor};
@@ -93,12 +93,12 @@ pub(crate) async fn bench(rounds: u32, database: &PgConnectOptions) -> Result<Fi
 
         admin.execute("checkpoint").await?;
         let begun = Instant::now();
-        projections::rebuild(&projector, &[], &mut |_| {}).await?;
+        projections::rebuild(&projector, &[], Pace::FULL, &mut |_| {}).await?;
         rebuilt.push(rate(begun));
 
         admin.execute("checkpoint").await?;
         let begun = Instant::now();
-        projections::rebuild(&projector, &["pipeline_items".to_owned()], &mut |_| {}).await?;
+        projections::rebuild(&projector, &["pipeline_items".to_owned()], Pace::FULL, &mut |_| {}).await?;
         rebuilt_one.push(rate(begun));
         let last = |rates: &[f64]| rates.last().copied().unwrap_or(f64::NAN);
         eprintln!(

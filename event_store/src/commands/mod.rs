@@ -217,9 +217,28 @@ impl Commands {
     /// # Errors
     /// The store.
     pub async fn state<D: Decider>(&self, tenant: TenantId, id: Uuid) -> Result<D, StoreError> {
-        // Another process may have written since it was cached.
-        self.loader.forget(id);
-        match self.loader.load::<D>(tenant, id).await {
+        let sequence = self.access.looks().stream(tenant, id).await?;
+        self.state_at(tenant, id, sequence).await
+    }
+
+    /// The state of the aggregate that holds a claim, as of now: the way to a user by their e-mail, to a workspace by its
+    /// slug; nothing where nobody holds it.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn holder<D: Decider>(&self, tenant: TenantId, name: &domain::ClaimName) -> Result<Option<D>, StoreError> {
+        match self.access.looks().holder(tenant, self.vault.claim(tenant, name)).await? {
+            Some((id, sequence)) => self.state_at(tenant, id, sequence).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The state of an aggregate whose stream was just seen to end here.
+    async fn state_at<D: Decider>(&self, tenant: TenantId, id: Uuid, sequence: i64) -> Result<D, StoreError> {
+        if sequence == 0 {
+            return Ok(D::default());
+        }
+        match self.loader.load_at::<D>(tenant, id, sequence).await {
             Ok(loaded) => Ok(loaded.state),
             Err(LoadError::Foreign | LoadError::OtherType) => Ok(D::default()),
             Err(LoadError::Store(error)) => Err(error),
@@ -253,19 +272,13 @@ impl Commands {
         Ok((facts, guards))
     }
 
-    /// Who holds a claim: the way to a user by their e-mail, to a workspace by its slug.
+    /// Who holds a claim.
     ///
     /// # Errors
     /// The database.
     pub async fn claim_holder(&self, tenant: TenantId, name: &domain::ClaimName) -> Result<Option<Uuid>, StoreError> {
-        let holder = sqlx::query_scalar!(
-            "select holder from event_store.claims where tenant_id = $1 and name = $2 limit 1",
-            tenant.0,
-            self.vault.claim(tenant, name)
-        )
-        .fetch_optional(&self.keys)
-        .await?;
-        holder.map(|holder| holder.parse().map_err(|error| StoreError::data("claim", error))).transpose()
+        let held = self.access.looks().holder(tenant, self.vault.claim(tenant, name)).await?;
+        Ok(held.map(|(holder, _)| holder))
     }
 
     /// What the appender of this process has done since it started.

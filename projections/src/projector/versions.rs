@@ -2,6 +2,7 @@
 //! that finds those of a newer program stands down.
 
 use super::{ProjectError, Projector};
+use crate::rebuild::Pace;
 use event_store::begin;
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Postgres};
@@ -48,7 +49,7 @@ impl Projector {
             return Ok(());
         }
         tracing::info!(read_models = outdated.join(", "), "these read models are not those of this program; making them anew");
-        self.rebuild(&outdated, &mut |now| tracing::info!("{now}")).await.map(drop)
+        self.rebuild(&outdated, Pace::FULL, &mut |now| tracing::info!("{now}")).await.map(drop)
     }
 
     /// That the tables are this program's. Asked in every transaction that writes, behind the lock of the checkpoints:

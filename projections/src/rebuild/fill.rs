@@ -1,7 +1,7 @@
 //! Filling: batch by batch over the logs of all tenants, in the order of their ids and each as far as its checkpoint.
 //! Invariant: rows and progress are written together or not at all.
 
-use super::{Next, locked, set_rebuilt, shared};
+use super::{Next, Pace, locked, set_rebuilt, shared};
 use crate::projector::{ProjectError, Projector, Stretch, refused};
 use crate::skips::Skips;
 use crate::table::{Changes, FoldError, Model};
@@ -11,6 +11,7 @@ use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Tenants that one batch looks at, at the most.
@@ -22,6 +23,8 @@ const LARGER: i64 = 4;
 pub(super) struct Fill<'a> {
     projector: &'a Projector,
     models: &'a [Next<'a>],
+    /// Events of a batch, at the most.
+    batch_events: i64,
     /// Which part of the tenants, of so many; without it, all of them.
     lane: Option<(i32, i32)>,
     /// All tenants up to this one are at their checkpoints, as these were when it was their turn.
@@ -82,7 +85,7 @@ impl From<sqlx::Error> for Setback {
 
 impl<'a> Fill<'a> {
     pub(super) fn new(projector: &'a Projector, models: &'a [Next<'a>]) -> Self {
-        Self { projector, models, lane: None, cursor: Uuid::nil(), narrow: None }
+        Self { projector, models, batch_events: projector.batch_events() * LARGER, lane: None, cursor: Uuid::nil(), narrow: None }
     }
 
     /// A part of the tenants, while others fill the other parts.
@@ -90,9 +93,15 @@ impl<'a> Fill<'a> {
         Self { lane: Some((lane, of)), ..Self::new(projector, models) }
     }
 
-    /// Batch after batch: how many events each took in.
-    pub(super) fn steps(self) -> impl Stream<Item = Result<i64, ProjectError>> + Send + 'a {
-        stream::try_unfold(self, async |mut fill: Fill<'a>| Ok(fill.step().await?.map(|events| (events, fill))))
+    /// Batch after batch, with a rest behind each: how many events each took in.
+    pub(super) fn steps(mut self, pace: Pace) -> impl Stream<Item = Result<i64, ProjectError>> + Send + 'a {
+        self.batch_events = pace.part(self.batch_events);
+        stream::try_unfold((self, pace, Duration::ZERO), async |(mut fill, pace, rest): (Fill<'a>, Pace, Duration)| {
+            tokio::time::sleep(rest).await;
+            let began = Instant::now();
+            let taken = fill.step().await?;
+            Ok(taken.map(|events| (events, (fill, pace, pace.rest(began.elapsed())))))
+        })
     }
 
     /// One batch, in a transaction of its own. Answers how many events it took in; nothing once all tenants had their
@@ -112,8 +121,7 @@ impl<'a> Fill<'a> {
         match self.batch(&mut transaction).await {
             Ok(done) => {
                 transaction.commit().await?;
-                let normal = self.projector.batch_events() * LARGER;
-                self.narrow = self.narrow.map(|limit| limit * 2).filter(|limit| *limit < normal);
+                self.narrow = self.narrow.map(|limit| limit * 2).filter(|limit| *limit < self.batch_events);
                 Ok(done)
             }
             Err(Setback::Failed(error)) => Err(error),
@@ -199,7 +207,7 @@ impl<'a> Fill<'a> {
             tenants.entry(row.try_get("tenant_id")?).or_default().push((usize::try_from(model - 1).unwrap_or(0), pair));
         }
         let Some(last) = tenants.keys().last().copied() else { return Ok((Vec::new(), self.cursor, true)) };
-        let mut budget = self.narrow.unwrap_or(self.projector.batch_events() * LARGER);
+        let mut budget = self.narrow.unwrap_or(self.batch_events);
         let (mut turns, mut cursor) = (Vec::new(), self.cursor);
         for (tenant, mut pairs) in tenants {
             for (n, pair) in &mut pairs {

@@ -19,6 +19,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
+/// So much smaller is a batch of a rebuild that leaves time to others.
+const SMALLER: i64 = 40;
+
 /// Why read models could not be made anew.
 #[derive(Debug, Error)]
 pub enum RebuildError {
@@ -73,6 +76,32 @@ impl fmt::Display for RebuildProgress {
     }
 }
 
+/// How much of the time a rebuild works. What it leaves is others'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace(u8);
+
+impl Pace {
+    /// All of the time, and in two lanes.
+    pub const FULL: Self = Self(100);
+
+    /// So much of the time, from 1 to 100 percent. Below 100 it goes in one lane and by small batches, so that whoever
+    /// waits for a processor or a lock does not wait for long.
+    #[must_use]
+    pub fn percent(percent: u8) -> Option<Self> {
+        (1..=100).contains(&percent).then_some(Self(percent))
+    }
+
+    /// What a batch holds of a full one.
+    fn part(self, full: i64) -> i64 {
+        if self == Self::FULL { full } else { (full / SMALLER).max(1) }
+    }
+
+    /// How long to leave the machine to others after so much work.
+    fn rest(self, worked: Duration) -> Duration {
+        worked * u32::from(100 - self.0) / u32::from(self.0)
+    }
+}
+
 /// A read model of a tenant that a rebuild could not bring to its end: it is parked, as if it had failed at work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standstill {
@@ -94,6 +123,7 @@ pub struct Standstill {
 pub async fn rebuild(
     projector: &Projector,
     names: &[String],
+    pace: Pace,
     progress: &mut (dyn FnMut(&RebuildProgress) + Send),
 ) -> Result<Vec<Standstill>, RebuildError> {
     let mut wanted = Vec::new();
@@ -103,7 +133,7 @@ pub async fn rebuild(
     if wanted.is_empty() {
         wanted = projector.models().names();
     }
-    Ok(projector.rebuild(&wanted, progress).await?)
+    Ok(projector.rebuild(&wanted, pace, progress).await?)
 }
 
 /// Gives up a rebuild that was begun: what it has filled is dropped. The live read model stays as it is.
@@ -133,6 +163,7 @@ impl Projector {
     pub(crate) async fn rebuild(
         &self,
         names: &[&'static str],
+        pace: Pace,
         progress: &mut (dyn FnMut(&RebuildProgress) + Send),
     ) -> Result<Vec<Standstill>, ProjectError> {
         let models = self.models().iter().filter(|model| names.contains(&model.table()));
@@ -143,8 +174,8 @@ impl Projector {
         let (before, of_events) = self.rebuilt(names).await?;
         let started = Instant::now();
         let mut now = RebuildProgress { before, events: before, of_events, elapsed: Duration::ZERO };
-        let lanes = self.lanes();
-        let fills = (0..lanes).map(|lane| Fill::lane(self, &models, lane, lanes).steps().boxed());
+        let lanes = if pace == Pace::FULL { self.lanes() } else { 1 };
+        let fills = (0..lanes).map(|lane| Fill::lane(self, &models, lane, lanes).steps(pace).boxed());
         let mut fills = stream::select_all(fills);
         while let Some(events) = fills.try_next().await? {
             now = RebuildProgress { events: now.events + events, elapsed: started.elapsed(), ..now };
@@ -153,7 +184,11 @@ impl Projector {
         let mut standing = Vec::new();
         for next in &models {
             // An index is made faster over rows that are there.
-            while self.index_next(next.model.table()).await? {}
+            let mut began = Instant::now();
+            while self.index_next(next.model.table()).await? {
+                tokio::time::sleep(pace.rest(began.elapsed())).await;
+                began = Instant::now();
+            }
             standing.extend(self.swap(next).await?);
         }
         // What came meanwhile was taken in by the swap.
@@ -269,6 +304,15 @@ async fn set_rebuilt(connection: &mut sqlx::PgConnection, pairs: Vec<serde_json:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_leaves_the_rest_of_the_time_to_others() {
+        let pace = |percent| Pace::percent(percent).unwrap();
+        assert_eq!(pace(100).rest(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(pace(25).rest(Duration::from_secs(1)), Duration::from_secs(3));
+        assert_eq!((pace(100).part(20_000), pace(50).part(20_000), pace(50).part(3)), (20_000, 500, 1));
+        assert_eq!([0, 101].map(Pace::percent), [None, None]);
+    }
 
     #[test]
     fn progress_tells_the_rate_of_this_run_and_the_time_left() {

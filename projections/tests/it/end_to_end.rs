@@ -147,7 +147,7 @@ async fn a_board_its_histories_and_its_times_follow_from_the_commands() {
         times.iter().map(line).collect::<Vec<_>>(),
         [(second, 2, 1, 1200, Some(1200.0), 1), (first, 3, 2, 1800, Some(900.0), 0), (done, 1, 0, 0, None, 1)]
     );
-    scope.end().await.unwrap();
+    scope.end();
 
     world.check_replay(&[team.id.into(), PLATFORM]).await;
 }

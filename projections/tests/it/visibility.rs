@@ -25,11 +25,11 @@ async fn users_and_sessions_are_seen_by_their_user_only() {
     let page = my_sessions(&mut scope, None, &next).await.unwrap();
     assert_eq!((page.rows.len(), page.rows[0].1.row.id.0, page.has_next), (1, first, false));
     assert!(my_session(&mut scope, his).await.unwrap().is_none());
-    scope.end().await.unwrap();
+    scope.end();
 
     let mut nobody = Scope::begin(&world.pools.api, PLATFORM, None).await.unwrap();
     assert!(me(&mut nobody).await.unwrap().is_none());
-    nobody.end().await.unwrap();
+    nobody.end();
     let mut elsewhere = world.scope(domain::TenantId(crate::world::new_id()), ada).await;
     assert!(me(&mut elsewhere).await.unwrap().is_none());
 }
@@ -56,7 +56,7 @@ async fn my_workspaces_are_those_in_which_i_am_a_member_and_only_on_the_platform
     assert_eq!(others, 0, "memberships of others stay hidden");
     assert_eq!(entry_by_slug(&mut scope, "acme").await.unwrap().unwrap().row.workspace_id.0, acme.id);
     assert_eq!(entry_of(&mut scope, zebra.id).await.unwrap().unwrap().row.owner_id.0, ada);
-    scope.end().await.unwrap();
+    scope.end();
 
     let mut scope = world.scope(acme.id, ada).await;
     assert_eq!(my_workspaces(&mut scope, 100).await.unwrap().len(), 1, "inside a workspace there is only that one");
@@ -69,6 +69,6 @@ async fn my_workspaces_are_those_in_which_i_am_a_member_and_only_on_the_platform
     let viewers = MemberFilter { role: Some("viewer".into()), ..MemberFilter::default() };
     let page = members(&mut scope, &viewers, MemberOrder::JoinedAtAsc, &PageArgs::default()).await.unwrap();
     assert_eq!(page.rows.iter().map(|(_, stored)| stored.row.user_id.0).collect::<Vec<_>>(), [ada]);
-    scope.end().await.unwrap();
+    scope.end();
     world.check_replay(&[PLATFORM, acme.id.into(), zebra.id.into(), foreign.id.into()]).await;
 }

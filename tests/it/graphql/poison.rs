@@ -4,6 +4,7 @@
 use super::operations::{administrator, control};
 use super::*;
 use crate::harness::eventually;
+use projections::Pace;
 use sqlx::Executor;
 
 /// The names of a tenant's parked read models.
@@ -217,7 +218,7 @@ async fn an_event_that_is_skipped_is_passed_over_by_the_retry_every_replay_and_e
     assert_eq!(live.len(), 8);
     equals_its_replay(&world.app).await;
     let projector = world.projector().await;
-    projections::rebuild(&projector, &["pipeline_items".to_owned()], &mut |_| {}).await.unwrap();
+    projections::rebuild(&projector, &["pipeline_items".to_owned()], Pace::FULL, &mut |_| {}).await.unwrap();
     assert_eq!(rows(&world, &acme, "pipeline_items").await, live);
     projecting.stop().await;
     equals_its_replay(&world.app).await;

@@ -5,7 +5,7 @@ use super::operations::administrator;
 use super::*;
 use crate::harness::eventually;
 use crate::program::{Program, annals};
-use projections::{Freshness, Projector, ProjectorConfig, RebuildProgress};
+use projections::{Freshness, Pace, Projector, ProjectorConfig, RebuildProgress};
 use sqlx::{Connection, Executor, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,8 +101,8 @@ async fn nobody_who_asks_or_writes_notices_that_all_read_models_are_made_anew() 
         });
     }
     let projector = small(&world, 100).await;
-    for _ in 0..2 {
-        assert_eq!(projections::rebuild(&projector, &[], &mut |_| {}).await.unwrap(), []);
+    for pace in [Pace::FULL, Pace::percent(80).unwrap()] {
+        assert_eq!(projections::rebuild(&projector, &[], pace, &mut |_| {}).await.unwrap(), []);
     }
     done.store(true, Ordering::Relaxed);
     while let Some(count) = busy.join_next().await {
@@ -135,7 +135,7 @@ async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
         let again = projector.clone();
         let names = ["pipeline_items".to_owned(), "pipeline_item_history".to_owned()];
         let run = tokio::spawn(async move {
-            projections::rebuild(&again, &names, &mut |now| {
+            projections::rebuild(&again, &names, Pace::FULL, &mut |now| {
                 stop.send_replace(*now);
             })
             .await
@@ -221,7 +221,7 @@ async fn what_cannot_be_taken_in_stands_still_after_a_rebuild_and_nothing_else_d
     // It was taken in once; today it would be refused.
     let mut admin = world.database.admin().await;
     admin.execute("alter table read_models.pipeline_items add constraint no_ducks check (title <> 'Duck') not valid").await.unwrap();
-    let standing = projections::rebuild(&projector, &[], &mut |_| {}).await.unwrap();
+    let standing = projections::rebuild(&projector, &[], Pace::FULL, &mut |_| {}).await.unwrap();
     let [standing] = standing.as_slice() else { panic!("{standing:?}") };
     assert_eq!((standing.tenant, standing.read_model.as_str(), standing.failing), (acme.id.into(), "pipeline_items", duck));
     assert!(standing.error.contains("no_ducks"), "{standing:?}");
@@ -259,7 +259,7 @@ async fn an_event_that_is_skipped_while_a_rebuild_waits_to_be_swapped_in_is_pass
 
     let mut looking = looking_at(&world, "pipeline_items").await;
     let projector = small(&world, 2).await;
-    let run = tokio::spawn(async move { projections::rebuild(&projector, &["pipeline_items".to_owned()], &mut |_| {}).await.unwrap() });
+    let run = tokio::spawn(async move { projections::rebuild(&projector, &["pipeline_items".to_owned()], Pace::FULL, &mut |_| {}).await.unwrap() });
     let taken_in = format!("select exists (select from read_models.rebuilt where tenant_id = '{}' and position > {duck})", acme.id);
     eventually("the rebuild to be past the duck", || async { one::<bool>(&world, &taken_in).await.then_some(()) }).await;
     let skip = api::operations::Skip { read_model: "pipeline_items", workspace: &acme.slug, position: duck, reason: "no item" };

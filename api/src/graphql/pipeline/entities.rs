@@ -212,7 +212,7 @@ macro_rules! load {
                     let $ids: Vec<$id> = keys.iter().map(|key| key.0).collect();
                     let $ids = $ids.as_slice();
                     let found: HashMap<$id, $value> = $query.await?;
-                    scope.end().await?;
+                    scope.end();
                     Ok::<_, ApiError>(found.into_iter().map(|(id, value)| ($key(id), value)).collect())
                 };
                 load.await.map_err(Arc::new)

@@ -250,6 +250,6 @@ async fn rank(ctx: &Context<'_>, item: ItemId, input: &MoveItemInput) -> Result<
     }
     let mut scope = Viewer::get(ctx)?.workspace_scope(Item::READ_MODELS).await?;
     let rank = ranks::place(&mut scope, item, input).await?;
-    scope.end().await?;
+    scope.end();
     Ok(rank)
 }

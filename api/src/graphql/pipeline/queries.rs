@@ -43,7 +43,7 @@ impl PipelineQuery {
             let mut scope = viewer.workspace_scope(Pipeline::READ_MODELS).await?;
             let page = rows::pipelines(&mut scope, &filter, order_by, &page_args(first, after, last, before)).await?;
             let total = if counted(ctx) { Some(rows::count_pipelines(&mut scope, &filter).await?) } else { None };
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(Connection::new(page, total, Pipeline))
         };
         Some(list.await.map_err(Into::into))
@@ -61,7 +61,7 @@ impl PipelineQuery {
             let owner = viewer.may(PIPELINE_ITEMS_READ)?.owner();
             let mut scope = viewer.workspace_scope(Item::READ_MODELS).await?;
             let found = rows::item(&mut scope, id.0, owner).await?;
-            scope.end().await?;
+            scope.end();
             found.map(Item).ok_or_else(|| no_item(id.0))
         };
         Some(find.await.map_err(Into::into))
@@ -100,7 +100,7 @@ impl PipelineQuery {
             }
             let page = rows::items(&mut scope, &filter, order_by, &page_args(first, after, last, before)).await?;
             let total = if counted(ctx) { Some(rows::count_items(&mut scope, &filter).await?) } else { None };
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(Connection::new(page, total, Item))
         };
         Some(list.await.map_err(Into::into))
@@ -123,7 +123,7 @@ impl PipelineQuery {
             let mut scope = viewer.workspace_scope(Item::READ_MODELS).await?;
             rows::item(&mut scope, item_id.0, owner).await?.ok_or_else(|| no_item(item_id.0))?;
             let page = rows::item_history(&mut scope, item_id.0, &page_args(first, after, last, before)).await?;
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(Connection::new(page, None, ItemHistory))
         };
         Some(list.await.map_err(Into::into))
@@ -142,7 +142,7 @@ impl PipelineQuery {
             let mut scope = viewer.workspace_scope(Item::READ_MODELS).await?;
             exists(&mut scope, pipeline_id.0).await?;
             let times = rows::time_in_stage(&mut scope, pipeline_id.0).await?;
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(times)
         };
         Some(times.await.map_err(Into::into))
@@ -164,7 +164,7 @@ impl PipelineQuery {
                 exists(&mut scope, id.0).await?;
             }
             let counts = rows::items_by_assignee(&mut scope, pipeline_id.map(|id| id.0), include_completed, owner).await?;
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(counts.into_iter().map(AssigneeCount).collect())
         };
         Some(counts.await.map_err(Into::into))
@@ -217,7 +217,7 @@ async fn pipeline(ctx: &Context<'_>, id: PipelineId) -> Result<Pipeline> {
     let owner = viewer.may(PIPELINES_READ)?.owner();
     let mut scope = viewer.workspace_scope(Pipeline::READ_MODELS).await?;
     let found = one(&mut scope, id, owner).await?;
-    scope.end().await.map_err(ApiError::from)?;
+    scope.end();
     Ok(found)
 }
 

@@ -208,7 +208,7 @@ async fn preferred(ctx: &Context<'_>, template: TaskTemplateId) -> Result<Option
     let mut scope = viewer.workspace_scope(TaskTemplate::READ_MODELS).await?;
     let found = rows::task_template(&mut scope, template, None).await?;
     let tenant = scope.tenant();
-    scope.end().await?;
+    scope.end();
     let Some(key) = found.and_then(|template| template.row.preferred_pipeline_key) else { return Ok(None) };
     let holder = viewer.app.commands.claim_holder(tenant, &ClaimName::clear("pipeline_key", key)).await?;
     Ok(holder.map(|id| NodeId(PipelineId(id))))

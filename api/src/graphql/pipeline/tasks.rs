@@ -207,7 +207,7 @@ impl TaskQuery {
             let now = clock::now();
             let page = rows::tasks(&mut scope, &filter, now, order_by, &page_args(first, after, last, before)).await?;
             let total = if counted(ctx) { Some(rows::count_tasks(&mut scope, &filter, now).await?) } else { None };
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(Connection::new(page, total, Task))
         };
         Some(list.await.map_err(Into::into))
@@ -231,7 +231,7 @@ impl TaskQuery {
             let mut scope = viewer.workspace_scope(TaskTemplate::READ_MODELS).await?;
             let page = rows::task_templates(&mut scope, &filter, &page_args(first, after, last, before)).await?;
             let total = if counted(ctx) { Some(rows::count_task_templates(&mut scope, &filter).await?) } else { None };
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(Connection::new(page, total, TaskTemplate))
         };
         Some(list.await.map_err(Into::into))
@@ -270,7 +270,7 @@ impl TaskQuery {
             let mut scope = viewer.workspace_scope(&[rows::StageDay::TABLE, rows::Stage::TABLE, rows::Pipeline::TABLE]).await?;
             exists(&mut scope, id.0).await?;
             let days = rows::stage_days(&mut scope, id.0, from, to).await?;
-            scope.end().await?;
+            scope.end();
             Ok::<_, ApiError>(days)
         };
         Some(days.await.map_err(Into::into))
@@ -283,7 +283,7 @@ async fn decisions(ctx: &Context<'_>, task: TaskId, args: &PageArgs) -> Result<C
     visible::<Task>(viewer, task.0, "task").await?;
     let mut scope = viewer.workspace_scope(Task::READ_MODELS).await?;
     let page = rows::task_decisions(&mut scope, task, args).await?;
-    scope.end().await?;
+    scope.end();
     Ok(Connection::new(page, None, TaskDecision))
 }
 
