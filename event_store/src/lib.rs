@@ -25,7 +25,7 @@ pub use commands::{Commands, Committed, ExecuteError, Request, Target};
 pub use error::StoreError;
 pub use keys::{KeyError, MasterKey};
 pub use migrate::{MigrateError, migrate, pending};
-pub use pools::{PoolSizes, Pools};
+pub use pools::{BY_KEY, PoolSizes, Pools};
 pub use reader::{Poison, Reader, Span};
 pub use transaction::{begin, begin_with};
 pub use vault::Vault;

@@ -27,10 +27,10 @@ impl Default for PoolSizes {
 /// After so long a connection is asked whether it is there still, before it is used.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// How the connections that append plan. Planning anew for each call's arrays costs more than a generic plan ever
-/// loses; but that plan is kept while the tables outgrow what was known of them when it was made, so it goes by the
-/// index, one key at a time, which is right for any size.
-const APPEND: [(&str, &str); 5] = [
+/// How connections plan on which everything is found by key. Planning anew for each call's arrays costs more than a
+/// generic plan ever loses; but that plan is kept while the tables outgrow what was known of them when it was made, so it
+/// goes by the index, one key at a time, which is right for any size.
+pub const BY_KEY: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -77,11 +77,11 @@ impl Pools {
         let process = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         Self {
             api: pool(role("annals_api"), sizes.api),
-            loader: pool(role("annals_loader"), sizes.loader),
+            loader: pool(role("annals_loader").options(BY_KEY), sizes.loader),
             // By this name other workers know whether the process is still there, and end its sessions if it is not.
             worker: pool(role("annals_worker").application_name(&format!("annals_worker {process}")), sizes.worker),
             process,
-            append: role("annals_api").options(APPEND),
+            append: role("annals_api").options(BY_KEY),
             notify: role("annals_api").application_name("annals_notify"),
         }
     }

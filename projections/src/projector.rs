@@ -15,7 +15,7 @@ use crate::registry::Models;
 use crate::table::{Model, Table};
 use crate::troubles::Troubles;
 use domain::TenantId;
-use event_store::{Pools, Reader, Vault, Wake, Woken};
+use event_store::{BY_KEY, Pools, Reader, Vault, Wake, Woken};
 use sqlx::PgPool;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -62,6 +62,8 @@ pub struct Projector {
     troubles: Arc<Troubles>,
     process: Uuid,
     leases: Option<Leases>,
+    /// Begins a transaction in which everything is found by key.
+    begin: String,
 }
 
 impl std::fmt::Debug for Projector {
@@ -112,6 +114,7 @@ impl Projector {
             troubles: Arc::default(),
             process: pools.process,
             leases: None,
+            begin: BY_KEY.iter().fold("begin".to_owned(), |begin, (name, value)| format!("{begin}; set local {name} = {value}")),
         };
         projector.claim_versions().await?;
         Ok(projector)

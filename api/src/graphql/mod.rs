@@ -34,6 +34,7 @@ use codes::Codes;
 use consistency::Consistency;
 use domain::UserId;
 use loaders::Loaders;
+use projections::query::Desk;
 use std::sync::Arc;
 use viewer::{Chosen, Viewer};
 
@@ -126,7 +127,8 @@ async fn prepare(app: App, parts: &Parts) -> Result<Data, ApiError> {
     if let Some(RequestId(id)) = parts.extensions.get() {
         origin.correlation_id = *id;
     }
-    let viewer = Arc::new(Viewer { app, signed, chosen, origin, idempotency_key, consistency });
+    let desk = Desk::new(app.pools.api.clone(), signed.map(|signed| signed.user));
+    let viewer = Arc::new(Viewer { desk, app, signed, chosen, origin, idempotency_key, consistency });
     let mut data = Data::default();
     data.insert(DataLoader::new(Loaders(Arc::clone(&viewer)), tokio::spawn).delay(std::time::Duration::ZERO));
     data.insert(viewer);

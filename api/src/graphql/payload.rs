@@ -220,6 +220,7 @@ fn behind() -> ApiError {
 
 async fn after<E: Entity>(viewer: &Viewer, tenant: TenantId, committed: &Committed) -> Result<Option<E>, ApiError> {
     if committed.events > 0 {
+        viewer.desk.close();
         viewer.app.freshness.wait(tenant, committed.position(), E::READ_MODELS, PATIENCE).await.map_err(|_| behind())?;
     }
     let mut scope = viewer.scope(tenant, E::READ_MODELS).await?;

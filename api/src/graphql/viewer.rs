@@ -8,7 +8,7 @@ use async_graphql::Context;
 use domain::roles::{Permission, Scope as Reach};
 use domain::{Access, Denied, PLATFORM, Principal, TenantId, UserId, WorkspaceId};
 use event_store::Request;
-use projections::query::Scope;
+use projections::query::{Desk, Scope};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(crate) struct Viewer {
     pub(crate) origin: Origin,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) consistency: Consistency,
+    /// Where the signed-in user reads.
+    pub(crate) desk: Desk,
 }
 
 /// Rows a query may show: all of the workspace, or the user's own.
@@ -143,7 +145,7 @@ impl Viewer {
     }
 
     pub(crate) async fn scope(&self, tenant: TenantId, read_models: &[&str]) -> Result<Scope, ApiError> {
-        let signed = self.signed()?;
+        self.signed()?;
         if let Some(position) = self.consistency.position(tenant) {
             self.app
                 .freshness
@@ -151,7 +153,7 @@ impl Viewer {
                 .await
                 .map_err(|behind| ApiError::new(Code::StaleRead, behind.to_string()))?;
         }
-        Scope::begin(&self.app.pools.api, tenant, Some(signed.user)).await.map_err(ApiError::from)
+        self.desk.scope(tenant).await.map_err(ApiError::from)
     }
 
     /// The idempotency key of the mutation that is being resolved. The response key tells several mutations of one
@@ -164,6 +166,8 @@ impl Viewer {
     /// The request of a command that the user sends to a log.
     pub(crate) fn request(&self, ctx: &Context<'_>, tenant: TenantId) -> Result<Request, ApiError> {
         let signed = self.signed()?;
+        // A command takes its time, and other connections: nobody waits for one while holding another.
+        self.desk.close();
         Ok(Request { key: self.key(ctx), ..self.origin.request(Principal::User(signed.user), tenant) })
     }
 }

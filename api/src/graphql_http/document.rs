@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, header};
 
 use super::{
     code::{Code, Refusal},
+    documents::Documents,
     scan::scan,
 };
 
@@ -31,10 +32,19 @@ pub const MAX_DIRECTIVES: usize = 50;
 /// Selections of any kind, fragments unfolded, over all operations of the document.
 pub const MAX_SELECTIONS: usize = 3_000;
 
-/// Parses the document (once: the request keeps it) and holds it against the limits. True for a mutation.
-pub(super) fn check(request: &mut Request, post: bool) -> Result<bool, Refusal> {
-    scan(&request.query)?;
+/// Parses the document, unless it is known, and holds it against the limits; the request keeps it. True for a mutation.
+pub(super) fn check(request: &mut Request, post: bool, documents: &Documents) -> Result<bool, Refusal> {
     let name = request.operation_name.clone();
+    let new = match documents.known(&request.query) {
+        Some(document) => {
+            request.set_parsed_query(document);
+            None
+        }
+        None => {
+            scan(&request.query)?;
+            Some(request.query.clone())
+        }
+    };
     let document = request.parsed_query().map_err(|error| {
         // The parser draws the line and points at it; that belongs into `locations`.
         let rule = error.message.rsplit("= ").next().unwrap_or_default().trim();
@@ -56,6 +66,9 @@ pub(super) fn check(request: &mut Request, post: bool) -> Result<bool, Refusal> 
         }
     };
     limits(document, operation)?;
+    if let Some(text) = new {
+        documents.keep(text, document);
+    }
     Ok(mutation)
 }
 

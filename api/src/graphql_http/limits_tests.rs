@@ -7,7 +7,7 @@ use async_graphql::Request;
 use super::{document::check, *};
 
 fn code(document: &str) -> Option<Code> {
-    check(&mut Request::new(document), true).err().map(|refusal| refusal.code())
+    check(&mut Request::new(document), true, &Documents::default()).err().map(|refusal| refusal.code())
 }
 
 fn nested(levels: usize) -> String {
@@ -49,8 +49,8 @@ fn each_limit_holds_at_its_edge() {
 #[test]
 fn aliases_of_an_operation_that_is_not_chosen_do_not_count() {
     let document = format!("query A {{ a }} query B {{ x {{ {} }} }}", "b: a ".repeat(MAX_ALIASES + 1));
-    assert!(check(&mut Request::new(&document).operation_name("A"), true).is_ok());
-    assert!(check(&mut Request::new(&document).operation_name("B"), true).is_err());
+    assert!(check(&mut Request::new(&document).operation_name("A"), true, &Documents::default()).is_ok());
+    assert!(check(&mut Request::new(&document).operation_name("B"), true, &Documents::default()).is_err());
 }
 
 #[test]
@@ -111,7 +111,7 @@ async fn the_worst_document_within_the_limits_is_judged_soon() {
         format!("{{ me {{ hello(a: [{}]) }} }}", "1 ".repeat(4_900)),
     ] {
         let mut request = Request::new(&document);
-        assert!(check(&mut request, true).is_ok());
+        assert!(check(&mut request, true, &Documents::default()).is_ok());
         let began = Instant::now();
         let response = schema.execute(request).await;
         assert!(!response.errors.is_empty());

@@ -7,6 +7,7 @@
 mod accept;
 mod code;
 mod document;
+mod documents;
 mod graphiql;
 mod guard;
 #[cfg(test)]
@@ -27,6 +28,8 @@ use async_graphql::{Data, Executor};
 use axum::{http::request::Parts, response::Response};
 use futures::FutureExt;
 
+use self::documents::Documents;
+
 pub use self::{
     accept::Media,
     code::{Code, Refusal},
@@ -34,7 +37,7 @@ pub use self::{
     graphiql::{ASSETS_PATH, assets},
     guard::{MAX_COMPLEXITY, guarded},
     reply::reply,
-    request::{Accepted, MAX_BODY_BYTES, MAX_QUERY_STRING_BYTES, Wanted, head, read},
+    request::{Accepted, MAX_BODY_BYTES, MAX_QUERY_STRING_BYTES, Wanted, head},
     scan::{MAX_DOCUMENT_BYTES, MAX_TOKENS},
 };
 
@@ -47,12 +50,13 @@ pub struct Endpoint<E> {
     executor: E,
     error_id: fn() -> String,
     time: Duration,
+    documents: Documents,
 }
 
 impl<E: Executor> Endpoint<E> {
     /// `executor` is a schema built through [`guarded`]; `error_id` names one internal error to client and log alike.
     pub fn new(executor: E, error_id: fn() -> String) -> Self {
-        Self { executor, error_id, time: MAX_EXECUTION }
+        Self { executor, error_id, time: MAX_EXECUTION, documents: Documents::default() }
     }
 
     /// The same endpoint with another limit than [`MAX_EXECUTION`].
@@ -83,7 +87,7 @@ impl<E: Executor> Endpoint<E> {
             Ok(data) => data,
             Err(refusal) => return refusal.into(),
         };
-        let mut accepted = match read(&parts, body, media).await {
+        let mut accepted = match request::read(&parts, body, media, &self.documents).await {
             Ok(accepted) => accepted,
             Err(refusal) => return refusal.into(),
         };

@@ -20,6 +20,7 @@ use super::{
     accept::{Media, acceptable, is_utf8, split},
     code::{Code, Refusal},
     document,
+    documents::Documents,
     members::{from_json, from_parameters},
 };
 
@@ -141,14 +142,14 @@ fn too_large() -> Refusal {
 }
 
 /// Reads what [`head`] let through: the parameters of a GET, the body of a POST.
-pub async fn read(parts: &Parts, body: Body, media: Media) -> Result<Accepted, Refusal> {
+pub(super) async fn read(parts: &Parts, body: Body, media: Media, documents: &Documents) -> Result<Accepted, Refusal> {
     let post = parts.method == Method::POST;
     let request = if post { from_json(&collect(body, BODY_TIME).await?)? } else { from_parameters(parameters(&parts.uri)?)? };
-    accept(request, post, media)
+    accept(request, post, media, documents)
 }
 
-fn accept(mut request: Request, post: bool, media: Media) -> Result<Accepted, Refusal> {
-    let mutation = document::check(&mut request, post)?;
+fn accept(mut request: Request, post: bool, media: Media, documents: &Documents) -> Result<Accepted, Refusal> {
+    let mutation = document::check(&mut request, post, documents)?;
     Ok(Accepted { media, mutation, request, began: Began::default() })
 }
 

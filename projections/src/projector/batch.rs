@@ -6,7 +6,7 @@ use super::{ProjectError, Projector};
 use crate::table::{Changes, FoldError, Model};
 use chrono::{DateTime, Utc};
 use domain::{Recorded, TenantId};
-use event_store::{Poison, Span, StoreError, begin};
+use event_store::{Poison, Span, StoreError, begin_with};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,7 +24,7 @@ impl Projector {
     /// Projects a batch of these tenants. With `careful`, each read model is written under a savepoint, and what
     /// the database refuses is parked. Answers the tenants that may have more.
     pub(super) async fn project(&self, tenants: &[Uuid], careful: bool) -> Result<Vec<Uuid>, ProjectError> {
-        let mut transaction = begin(&self.pool).await?;
+        let mut transaction = begin_with(&self.pool, self.begin.clone()).await?;
         let tenants = &self.hold(&mut transaction, tenants).await?;
         if tenants.is_empty() {
             return Ok(Vec::new());

@@ -5,4 +5,4 @@ mod scope;
 
 pub(crate) use page::rows_of_all_tenants;
 pub use page::{Cursor, CursorError, Filter, MOST, Page, PageArgs, QueryError, Sort, USUAL, count, page, row, rows};
-pub use scope::Scope;
+pub use scope::{Desk, Scope};

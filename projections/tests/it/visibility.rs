@@ -5,7 +5,7 @@ use domain::PLATFORM;
 use domain::roles::BuiltInRole;
 use domain::workspace::{Membership, MembershipCommand};
 use projections::identity::{SessionStatus, entry_by_slug, entry_of, me, my_session, my_sessions};
-use projections::query::{PageArgs, Scope};
+use projections::query::{Desk, PageArgs};
 use projections::workspace::{MemberFilter, MemberOrder, members, my_workspaces, workspace};
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn users_and_sessions_are_seen_by_their_user_only() {
     assert!(my_session(&mut scope, his).await.unwrap().is_none());
     scope.end();
 
-    let mut nobody = Scope::begin(&world.pools.api, PLATFORM, None).await.unwrap();
+    let mut nobody = Desk::new(world.pools.api.clone(), None).scope(PLATFORM).await.unwrap();
     assert!(me(&mut nobody).await.unwrap().is_none());
     nobody.end();
     let mut elsewhere = world.scope(domain::TenantId(crate::world::new_id()), ada).await;

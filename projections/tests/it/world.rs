@@ -7,7 +7,7 @@ use domain::roles::BuiltInRole;
 use domain::workspace::{MemberProfile, MemberSource, Membership, MembershipCommand, Workspace, WorkspaceCommand, WorkspaceKind};
 use domain::{Decider, Email, PLATFORM, Principal, SessionId, SystemCaller, TenantId, UserId, WorkspaceId};
 use event_store::{AccessCache, AppenderConfig, Commands, MasterKey, PoolSizes, Pools, Request, Target, Vault, Wake};
-use projections::query::Scope;
+use projections::query::{Desk, Scope};
 use projections::{Freshness, Projector, ProjectorConfig};
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -126,7 +126,7 @@ impl World {
     }
 
     pub(crate) async fn scope(&self, tenant: impl Into<TenantId>, actor: UserId) -> Scope {
-        Scope::begin(&self.pools.api, tenant.into(), Some(actor)).await.unwrap()
+        Desk::new(self.pools.api.clone(), Some(actor)).scope(tenant.into()).await.unwrap()
     }
 
     /// Every read model of these logs is what a fold from position 0 makes of it.

@@ -259,7 +259,10 @@ async fn an_event_that_is_skipped_while_a_rebuild_waits_to_be_swapped_in_is_pass
 
     let mut looking = looking_at(&world, "pipeline_items").await;
     let projector = small(&world, 2).await;
-    let run = tokio::spawn(async move { projections::rebuild(&projector, &["pipeline_items".to_owned()], Pace::FULL, &mut |_| {}).await.unwrap() });
+    let run =
+        tokio::spawn(
+            async move { projections::rebuild(&projector, &["pipeline_items".to_owned()], Pace::FULL, &mut |_| {}).await.unwrap() },
+        );
     let taken_in = format!("select exists (select from read_models.rebuilt where tenant_id = '{}' and position > {duck})", acme.id);
     eventually("the rebuild to be past the duck", || async { one::<bool>(&world, &taken_in).await.then_some(()) }).await;
     let skip = api::operations::Skip { read_model: "pipeline_items", workspace: &acme.slug, position: duck, reason: "no item" };
