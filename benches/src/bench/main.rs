@@ -58,6 +58,9 @@ struct Options {
     /// Over how many queues Annals spreads the tenants.
     #[arg(long, default_value_t = AppenderConfig::default().groups)]
     groups: usize,
+    /// How many commands Annals puts into one transaction, at the most.
+    #[arg(long, default_value_t = AppenderConfig::default().batch_commands)]
+    batch: usize,
     /// Has Annals ask of each command what might be wrong with it, instead of trying batches as a whole first.
     #[arg(long)]
     locking: bool,
@@ -177,7 +180,7 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
     let machine = Machine::of(&mut admin).await?;
     let cpu = Cpu::of(&mut admin).await?;
 
-    let config = AppenderConfig { groups: options.groups, swift: !options.locking, ..AppenderConfig::default() };
+    let config = AppenderConfig { groups: options.groups, batch_commands: options.batch, swift: !options.locking, ..AppenderConfig::default() };
     let (commands, pools) = annals::commands(database, &master, config);
     let commands = Arc::new(commands);
     let founded = if options.no_wide { TENANTS } else { MANY_TENANTS };
