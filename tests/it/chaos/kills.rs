@@ -5,7 +5,7 @@ use super::load::{BROKEN, Load, ROUND};
 use super::site::{Environments, Site, kill};
 use super::{Dice, rounds};
 use crate::harness::eventually;
-use crate::processes::{TOLD_SWIFT, UNTOLD_LOCKING};
+use crate::processes::{TOLD_LOCKING, TOLD_SWIFT};
 use std::time::{Duration, Instant};
 
 /// What is killed. Each comes in turn, in an order that chance gives.
@@ -62,7 +62,7 @@ impl Victim {
     }
 }
 
-/// Rounds of work, in each of which something is killed. How long the work stood still at the longest is shown.
+/// Rounds of work, in each of which something is killed.
 async fn killed(site: &mut Site, rounds: usize) {
     let mut dice = Dice::new();
     let load = Load::new(&site.house).await;
@@ -87,7 +87,8 @@ async fn killed(site: &mut Site, rounds: usize) {
             person.unwrap();
         }
         site.house.caught_up().await;
-        println!("round {round} of {rounds}: {victim:?} after {at} of {ROUND}, back in {back:.1?}, all in {:.1?}; met {:?}", began.elapsed(), load.met());
+        let (took, met) = (began.elapsed(), load.met());
+        println!("round {round} of {rounds}: {victim:?} after {at} of {ROUND}, back in {back:.1?}, all in {took:.1?}; met {met:?}");
     }
     load.holds(&site.house, 1).await;
 }
@@ -103,10 +104,10 @@ async fn whatever_is_killed_nothing_is_lost_or_doubled_and_everything_goes_on() 
 const SLOW: Duration = Duration::from_millis(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nor_is_it_where_the_disk_is_slow_and_nobody_tells_anybody() {
+async fn nor_where_the_disk_is_slow() {
     let dir = cluster::throwaway_dir().unwrap();
     let Some(faults) = Faults::of(dir.path(), "disk") else { return };
-    let mut site = Site::new(dir, UNTOLD_LOCKING, Environments { server: faults.environment(), ..Environments::default() }).await;
+    let mut site = Site::new(dir, TOLD_LOCKING, Environments { server: faults.environment(), ..Environments::default() }).await;
     faults.each_sync_takes(SLOW);
     let (before, began) = (faults.hits(Fault::Sync), Instant::now());
     sqlx::raw_sql("create table slow (n int)").execute(&site.house.admin).await.unwrap();

@@ -19,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 /// How many rounds, if nobody says.
-const FEW: usize = 6;
+const FEW: usize = 3;
 
 /// How often to break something.
 fn rounds() -> usize {

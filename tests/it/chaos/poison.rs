@@ -73,7 +73,9 @@ async fn a_poisoned_log_stops_what_reads_the_event_and_is_as_new_when_it_is_mend
     assert!(said.contains(&format!("event {position}")), "{said}");
     house.admin.execute(spoil(&kept).as_str()).await.unwrap();
     for name in OF_ITEMS {
-        house.program.succeed(&["retry", name, "--reason", "mended"]).await;
+        let retried = house.program.run(&["retry", name, "--reason", "mended"]).await;
+        let said = String::from_utf8_lossy(&retried.stderr);
+        assert!(retried.status.success() || said.contains("does not stand still"), "it was tried by itself at the most: {said}");
     }
     load.holds(&house, 0).await;
     house.stands().await;
