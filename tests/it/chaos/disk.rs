@@ -2,7 +2,7 @@
 //! and when there is room again everything goes on by itself.
 
 use super::faults::{Fault, Faults};
-use super::load::{BROKEN, Load};
+use super::load::{BROKEN, DEEDS, Load};
 use super::site::{Environments, Site};
 use super::{Dice, rounds};
 use crate::harness::eventually;
@@ -19,13 +19,13 @@ async fn a_full_disk_refuses_what_it_cannot_hold_and_loses_nothing() {
     let mut site = Site::new(dir, TOLD_SWIFT, Environments { server: faults.environment(), ..Environments::default() }).await;
     let mut dice = Dice::new();
     let load = Load::new(&site.house).await;
-    for round in 1..=rounds().div_ceil(3) {
+    for round in 1..=rounds().div_ceil(3) + 1 {
         // In every other round there is no room for the next segment of the write-ahead log either, which ends the server.
         let ends = round % 2 == 0;
         load.sign_in(&site.house, chrono::TimeDelta::zero());
         let hits = faults.hits(Fault::DiskFull);
         faults.set(Fault::DiskFull, 1);
-        let mut people = load.begin(&round.to_string(), &mut dice, BROKEN);
+        let mut people = load.begin(&round.to_string(), DEEDS, &mut dice, BROKEN);
         let told = || load.met().values().sum::<usize>() >= TOLD;
         eventually("people to notice", || async { (faults.hits(Fault::DiskFull) > hits && told()).then_some(()) }).await;
         if ends {
@@ -49,11 +49,16 @@ async fn a_full_disk_refuses_what_it_cannot_hold_and_loses_nothing() {
         }
         // What could not be written is tried again by itself.
         eventually("nothing to stand still", || async {
-            (sqlx::query_scalar::<_, i64>("select count(*) from read_models.parked").fetch_one(&site.house.admin).await.unwrap() == 0).then_some(())
+            (sqlx::query_scalar::<_, i64>("select count(*) from read_models.parked").fetch_one(&site.house.admin).await.unwrap() == 0)
+                .then_some(())
         })
         .await;
         site.house.caught_up().await;
-        println!("round {round}: {refused} writes found no room{}; met {:?}", if ends { ", and the server ended" } else { "" }, load.met());
+        eprintln!(
+            "round {round}: {refused} writes found no room{}; met {:?}",
+            if ends { ", and the server ended" } else { "" },
+            load.met()
+        );
     }
     load.holds(&site.house, 1).await;
     site.stands().await;

@@ -1,7 +1,7 @@
 //! Processes are told to stop while they are at work: what they have taken on they finish, and what they no longer take
 //! on they do not do either.
 
-use super::load::{Load, ROUND, WHOLE};
+use super::load::{DEEDS, Load, ROUND, WHOLE};
 use super::{Dice, rounds};
 use crate::harness::eventually;
 use crate::processes::{House, Part, TOLD_SWIFT};
@@ -28,7 +28,7 @@ async fn a_process_that_is_told_to_stop_under_load_answers_what_it_has_taken_on_
     for round in 1..=rounds() {
         load.sign_in(&house, chrono::TimeDelta::zero());
         // Nothing is broken, so nobody is told that anything is.
-        let mut people = load.begin(&round.to_string(), &mut dice, WHOLE);
+        let mut people = load.begin(&round.to_string(), DEEDS, &mut dice, WHOLE);
         let (after, one) = (dice.below(ROUND * 3 / 4), dice.below(2));
         eventually("work to be under way", || async { (load.answered() >= after).then_some(()) }).await;
         let (what, part) = match dice.below(3) {
@@ -48,7 +48,7 @@ async fn a_process_that_is_told_to_stop_under_load_answers_what_it_has_taken_on_
             person.unwrap();
         }
         house.caught_up().await;
-        println!("round {round} of {}: {what} told after {after} of {ROUND}, ended in {took:.1?}; met {:?}", rounds(), load.met());
+        eprintln!("round {round} of {}: {what} told after {after} of {ROUND}, ended in {took:.1?}; met {:?}", rounds(), load.met());
     }
     // A request that is sent on a connection just when that is closed is cut off (RFC 9112, section 9.6); then it has
     // not been taken on.
@@ -86,7 +86,8 @@ async fn commands_that_wait_for_the_database_when_the_process_is_told_to_stop_ar
         let told = async {
             acme.owner.client.dawdle(5).await;
             house.apis[0].signal("-TERM");
-            eventually("nobody to be let in any more", || async { reqwest::get(format!("{url}/livez")).await.is_err().then_some(()) }).await;
+            eventually("nobody to be let in any more", || async { reqwest::get(format!("{url}/livez")).await.is_err().then_some(()) })
+                .await;
             held.commit().await.unwrap();
         };
         tokio::join!(join_all((1..WAITING).map(send)), told).0
@@ -95,7 +96,7 @@ async fn commands_that_wait_for_the_database_when_the_process_is_told_to_stop_ar
     let status = tokio::time::timeout(DRAINED, house.apis[0].child.wait()).await.expect("it ends in time").unwrap();
     assert_eq!(status.code(), Some(0), "in order");
     let mut done: Vec<String> = others.into_iter().flatten().chain([first]).collect();
-    println!("{} of {WAITING} were taken on", done.len());
+    eprintln!("{} of {WAITING} were taken on", done.len());
     let sql = "select payload ->> 'title' from event_store.events where tenant_id = $1 and payload ->> 'title' like 'Waiting %' order by 1";
     let there: Vec<String> = sqlx::query_scalar(sql).bind(acme.id.0).fetch_all(&house.admin).await.unwrap();
     done.sort();

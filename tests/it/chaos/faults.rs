@@ -61,7 +61,9 @@ impl Faults {
 
     /// What a program has to find in its environment.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
-        [("LD_PRELOAD", &self.library), ("FAULTS_PAGE", &self.path)].map(|(name, path)| (name.to_owned(), path.to_str().unwrap().to_owned())).into()
+        [("LD_PRELOAD", &self.library), ("FAULTS_PAGE", &self.path)]
+            .map(|(name, path)| (name.to_owned(), path.to_str().unwrap().to_owned()))
+            .into()
     }
 
     /// From now on it is so; 0 is as it should be.

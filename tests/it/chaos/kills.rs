@@ -1,7 +1,7 @@
 //! Processes are killed at random moments, on a quick disk and on a slow one.
 
 use super::faults::{Fault, Faults};
-use super::load::{BROKEN, Load, ROUND};
+use super::load::{BROKEN, DEEDS, Load, ROUND};
 use super::site::{Environments, Site, kill};
 use super::{Dice, rounds};
 use crate::harness::eventually;
@@ -42,7 +42,8 @@ impl Victim {
                 server.up().await;
             }
             Self::Session => {
-                let sql = "select pid from pg_stat_activity where datname = current_database() and application_name like 'annals%' order by pid";
+                let sql =
+                    "select pid from pg_stat_activity where datname = current_database() and application_name like 'annals%' order by pid";
                 let sessions: Vec<i32> = sqlx::query_scalar(sql).fetch_all(&house.admin).await.unwrap();
                 kill(&sessions[dice.below(sessions.len())].to_string());
             }
@@ -74,7 +75,7 @@ async fn killed(site: &mut Site, rounds: usize) {
         let victim = bag.swap_remove(dice.below(bag.len()));
         let began = Instant::now();
         load.sign_in(&site.house, chrono::TimeDelta::zero());
-        let mut people = load.begin(&round.to_string(), &mut dice, BROKEN);
+        let mut people = load.begin(&round.to_string(), DEEDS, &mut dice, BROKEN);
         let after = dice.below(ROUND * 3 / 4);
         eventually("work to be under way", || async { (load.answered() >= after).then_some(()) }).await;
         // The moment is the fault: anywhere in what is under way, and not where an answer has just come.
@@ -88,7 +89,7 @@ async fn killed(site: &mut Site, rounds: usize) {
         }
         site.house.caught_up().await;
         let (took, met) = (began.elapsed(), load.met());
-        println!("round {round} of {rounds}: {victim:?} after {at} of {ROUND}, back in {back:.1?}, all in {took:.1?}; met {met:?}");
+        eprintln!("round {round} of {rounds}: {victim:?} after {at} of {ROUND}, back in {back:.1?}, all in {took:.1?}; met {met:?}");
     }
     load.holds(&site.house, 1).await;
 }
@@ -113,6 +114,6 @@ async fn nor_where_the_disk_is_slow() {
     sqlx::raw_sql("create table slow (n int)").execute(&site.house.admin).await.unwrap();
     assert!(began.elapsed() >= SLOW && faults.hits(Fault::Sync) > before, "the disk is slow");
     killed(&mut site, rounds().div_ceil(3)).await;
-    println!("{} syncs were slow", faults.hits(Fault::Sync));
+    eprintln!("{} syncs were slow", faults.hits(Fault::Sync));
     site.stands().await;
 }

@@ -19,8 +19,8 @@ const KEY: &str = "Idempotency-Key";
 /// At once.
 const CLIENTS: usize = 8;
 /// Of each client in a round.
-const DEEDS: usize = 10;
-/// Of a round.
+pub(super) const DEEDS: usize = 10;
+/// Of such a round.
 pub(super) const ROUND: usize = CLIENTS * DEEDS;
 const WORKSPACES: usize = 3;
 const ITEMS: usize = 4;
@@ -86,7 +86,8 @@ impl Load {
             grounds.push(Ground::new(house, acme).await);
         }
         let urls = Mutex::new(house.urls().await);
-        let load = Self { grounds, clients: Mutex::default(), urls, told: Mutex::default(), answered: AtomicUsize::new(0), met: Mutex::default() };
+        let load =
+            Self { grounds, clients: Mutex::default(), urls, told: Mutex::default(), answered: AtomicUsize::new(0), met: Mutex::default() };
         load.sign_in(house, TimeDelta::zero());
         Arc::new(load)
     }
@@ -113,17 +114,18 @@ impl Load {
         (self.grounds[workspace].team.tenant.0, self.grounds[workspace].pipeline)
     }
 
-    /// A round begins: each does some things, one after the other. What they may be told is one of `codes`.
-    pub(super) fn begin(self: &Arc<Self>, name: &str, dice: &mut Dice, codes: &'static [&'static str]) -> JoinSet<()> {
+    /// A round begins: each does so many things, one after the other. What they may be told is one of `codes`.
+    pub(super) fn begin(self: &Arc<Self>, name: &str, deeds: usize, dice: &mut Dice, codes: &'static [&'static str]) -> JoinSet<()> {
         self.answered.store(0, Ordering::SeqCst);
         self.met.lock().unwrap().clear();
         let mut people = JoinSet::new();
         for client in 0..CLIENTS {
-            let deeds: Vec<Deed> = (0..DEEDS).map(|n| self.deed(&format!("deed {name} {client} {n}"), (client + n) % 2 == 0, dice)).collect();
-            let asides: Vec<Option<(&'static str, String)>> = (0..DEEDS).map(|_| self.aside(client % WORKSPACES, dice)).collect();
+            let todo: Vec<Deed> =
+                (0..deeds).map(|n| self.deed(&format!("deed {name} {client} {n}"), (client + n) % 2 == 0, dice)).collect();
+            let asides: Vec<Option<(&'static str, String)>> = (0..deeds).map(|_| self.aside(client % WORKSPACES, dice)).collect();
             let load = Arc::clone(self);
             people.spawn(async move {
-                for (nth, (deed, aside)) in deeds.into_iter().zip(asides).enumerate() {
+                for (nth, (deed, aside)) in todo.into_iter().zip(asides).enumerate() {
                     let told = load.done(&deed, client + nth, codes).await;
                     load.told.lock().unwrap().push((deed, told));
                     load.answered.fetch_add(1, Ordering::SeqCst);
@@ -174,7 +176,9 @@ impl Load {
         let began = Instant::now();
         loop {
             let key = deed.keyed.then_some(deed.name.as_str());
-            let Some(code) = self.tried(deed.workspace, through, deed.mutation, &deed.arguments, key, codes).await else { return Told::Done };
+            let Some(code) = self.tried(deed.workspace, through, deed.mutation, &deed.arguments, key, codes).await else {
+                return Told::Done;
+            };
             // These say that nothing was done.
             if !deed.keyed && ![NOBODY, "CONFLICT"].contains(&code.as_str()) {
                 return Told::Nothing;
@@ -186,7 +190,15 @@ impl Load {
     }
 
     /// Sends something once; none when it was done, else what was said instead.
-    async fn tried(&self, workspace: usize, through: usize, mutation: &str, arguments: &str, key: Option<&str>, codes: &[&str]) -> Option<String> {
+    async fn tried(
+        &self,
+        workspace: usize,
+        through: usize,
+        mutation: &str,
+        arguments: &str,
+        key: Option<&str>,
+        codes: &[&str],
+    ) -> Option<String> {
         let client = {
             let urls = self.urls.lock().unwrap();
             self.clients.lock().unwrap()[workspace].at(&urls[through % urls.len()])
@@ -242,7 +254,12 @@ impl Load {
             }
         }
         assert!(there.is_empty(), "in the log, and nobody did it: {there:?}");
-        println!("{} deeds are in the log as they were told; of {} nothing was known, and {} were there", told.len(), nothing.0, nothing.1);
+        eprintln!(
+            "{} deeds are in the log as they were told; of {} nothing was known, and {} were there",
+            told.len(),
+            nothing.0,
+            nothing.1
+        );
     }
 }
 

@@ -37,7 +37,7 @@ struct Dice(StdRng);
 impl Dice {
     fn new() -> Self {
         let seed = number("CHAOS_SEED").unwrap_or_else(rand::random);
-        println!("CHAOS_SEED={seed}");
+        eprintln!("CHAOS_SEED={seed}");
         Self(StdRng::seed_from_u64(seed))
     }
 

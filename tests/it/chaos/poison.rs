@@ -8,6 +8,8 @@ use crate::processes::{House, TOLD_SWIFT};
 use serde_json::{Value, json};
 use sqlx::Executor;
 
+/// For each of them: in the workspace that is hurt each waits for a read model, and is told that it is behind.
+const FEW: usize = 3;
 /// The read models that read the events of items.
 const OF_ITEMS: [&str; 4] = ["pipeline_item_history", "pipeline_item_tags", "pipeline_items", "pipeline_metrics"];
 
@@ -42,7 +44,7 @@ async fn a_poisoned_log_stops_what_reads_the_event_and_is_as_new_when_it_is_mend
 
     // People work on, in that workspace too; what they write there is shown later.
     let mut dice = Dice::new();
-    let mut people = load.begin("poisoned", &mut dice, WHOLE);
+    let mut people = load.begin("poisoned", FEW, &mut dice, WHOLE);
     let parked = eventually("operators to be told", || async {
         let status: Value = serde_json::from_str(&house.program.succeed(&["status", "--json"]).await).unwrap();
         let parked = status["parked"].as_array().unwrap().clone();
