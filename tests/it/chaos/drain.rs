@@ -65,7 +65,7 @@ async fn commands_that_wait_for_the_database_when_the_process_is_told_to_stop_ar
     let acme = house.acme("acme", 0).await;
     let board = acme.board().await;
     let url = house.apis[0].url().await;
-    let mut held = house.admin.begin().await.unwrap();
+    let mut held = event_store::begin(&house.admin).await.unwrap();
     sqlx::query("select from event_store.heads where tenant_id = $1 for update").bind(acme.id.0).execute(&mut *held).await.unwrap();
     let input = |n: usize| format!("input: {{ pipelineId: \"{}\", title: \"Waiting {n}\" }}", board.id);
     let send = async |n: usize| match acme.owner.client.try_mutate("createItem", &input(n), "id").await {
