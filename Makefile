@@ -12,7 +12,7 @@ WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench load fmt lint check sdl matrix prepare deny ci clean-data postgres
+.PHONY: help run test chaos bench load fmt lint check sdl matrix prepare deny ci clean-data postgres
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -33,6 +33,20 @@ test: postgres ## run every test; nothing needs to be set up before
 		ANNALS_TEST_APPEND=locking $(WITH_POSTGRES) $(CARGO) test -p api --test it log::; \
 	fi
 	@$(CARGO) test -q --workspace --doc
+
+# What the programs log goes to a file; the rounds are shown. Connections cut in mid-commit and a fold that panics are
+# other tests' own.
+chaos: postgres ## kill, fill up, slow down and set back what the program stands on, CHAOS_ROUNDS=100 times
+	@mkdir -p $(TARGET)
+	@export CHAOS_ROUNDS=$${CHAOS_ROUNDS:-100}; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		nice $(WITH_POSTGRES) $(CARGO) nextest run --profile chaos --no-capture -p api -p projections --test it \
+			-E 'test(/^(chaos|processes::loss|fragile)::/)' > $(TARGET)/chaos.log; \
+	else \
+		nice $(WITH_POSTGRES) $(CARGO) test -p api -p projections --test it -- \
+			--test-threads=1 --nocapture chaos:: processes::loss:: fragile:: > $(TARGET)/chaos.log; \
+	fi; status=$$?; grep '^test result' $(TARGET)/chaos.log; \
+	echo "what the programs logged is in $(TARGET)/chaos.log"; exit $$status
 
 bench: postgres ## measure commands per second against bare INSERTs and postgres-es
 	@$(CARGO) build -q --release -p cluster -p benches

@@ -44,11 +44,13 @@ pub struct Options {
     pub max_connections: u32,
     /// Further settings as `postgresql.conf` knows them; they win over the built-in ones.
     pub settings: Vec<(String, String)>,
+    /// What the server finds in its environment besides; otherwise that is all but empty.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { durable: true, max_connections: 200, settings: Vec::new() }
+        Self { durable: true, max_connections: 200, settings: Vec::new(), environment: Vec::new() }
     }
 }
 
@@ -81,7 +83,7 @@ impl Cluster {
             Some(server) => (server, true),
             None => {
                 let log = data_dir.join("postgres.log");
-                (Server::launch(&data, &binaries, &log, &arguments(&options)).await?, false)
+                (Server::launch(&data, &binaries, &log, &arguments(&options), &options.environment).await?, false)
             }
         };
         drop(starting);

@@ -88,7 +88,13 @@ impl Server {
     }
 
     /// Launches a server where none runs, and returns when it answers.
-    pub(crate) async fn launch(data: &Data, binaries: &Binaries, log: &Path, settings: &[OsString]) -> Result<Self, ClusterError> {
+    pub(crate) async fn launch(
+        data: &Data,
+        binaries: &Binaries,
+        log: &Path,
+        settings: &[OsString],
+        environment: &[(String, String)],
+    ) -> Result<Self, ClusterError> {
         let socket_dir = socket_dir(data)?;
         // It names a dead server or a process that is something else; the server, which sees only
         // the number, would refuse to start beside the latter.
@@ -98,7 +104,9 @@ impl Server {
         let begun = Instant::now();
         loop {
             let written = fs::metadata(log).map_or(0, |meta| meta.len());
-            let child = spawn(data, binaries, log, settings, &socket_dir)?;
+            let mut command = command(data, binaries, log, settings, &socket_dir)?;
+            command.envs(environment.iter().map(|(name, value)| (name, value)));
+            let child = command.spawn().map_err(ClusterError::io("run postgres from", &binaries.dir))?;
             let mut server = Self { data: data.path.clone(), socket_dir: socket_dir.clone(), child: Some(child) };
             let what = match server.wait_until_ready().await {
                 Ok(()) => return Ok(server),
@@ -224,13 +232,13 @@ async fn ask(socket_dir: &Path) -> Answer {
     }
 }
 
-fn spawn(data: &Data, binaries: &Binaries, log: &Path, settings: &[OsString], socket_dir: &Path) -> Result<Child, ClusterError> {
+fn command(data: &Data, binaries: &Binaries, log: &Path, settings: &[OsString], socket_dir: &Path) -> Result<Command, ClusterError> {
     let opened = OpenOptions::new().create(true).append(true).open(log);
     let out = opened.map_err(ClusterError::io("open the log", log))?;
     let err = out.try_clone().map_err(ClusterError::io("open the log", log))?;
     let mut command = detached(data.account, &binaries.dir.join("postgres"));
     command.arg("-D").arg(&data.path).arg("-k").arg(socket_dir).args(settings).stdout(out).stderr(err);
-    command.spawn().map_err(ClusterError::io("run postgres from", &binaries.dir))
+    Ok(command)
 }
 
 /// A command that the terminal's Ctrl-C does not reach: in a session of its own where the system

@@ -141,7 +141,7 @@ impl Leases {
             tracing::info!("the read models are this program's again; projecting");
         }
         sql::live(pool, *worker, config.lives).await?;
-        let dead = sql::bury(pool, *worker, config.lives.saturating_sub(config.beat * 2)).await?;
+        let dead = sql::bury(pool, *worker, config.lives, config.lives.saturating_sub(config.beat * 2)).await?;
         if !dead.is_empty() {
             tracing::warn!(?dead, "workers are gone; their leases are free");
         }

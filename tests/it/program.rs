@@ -30,12 +30,17 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) async fn new() -> Self {
+        Self::with(Database::new().await)
+    }
+
+    /// With this database.
+    pub(crate) fn with(database: Database) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("master.key");
         std::fs::write(&key, hex::encode(MASTER)).unwrap();
         #[cfg(unix)]
         std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        Self { database: Database::new().await, dir }
+        Self { database, dir }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

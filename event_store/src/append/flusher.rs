@@ -111,6 +111,9 @@ impl Flusher {
                 }
                 Err(error) => {
                     let transient = error.is_transient();
+                    if transient {
+                        tracing::warn!(%error, commands = part.len(), "a batch could not be written; whoever sent it may try again");
+                    }
                     let mut error = Some(error);
                     for pending in part {
                         let error = if transient { StoreError::Unavailable } else { error.take().unwrap_or(StoreError::Unavailable) };

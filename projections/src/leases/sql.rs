@@ -58,10 +58,12 @@ pub(super) async fn live(pool: &PgPool, worker: Uuid, lives: Duration) -> Result
 
 /// Strikes out the workers that have not said in time that they live, and those that have missed a beat (have less
 /// than `fresh` left) and have no session with the server any more; provided that ours is seen there, as it is not
-/// through a pooler. Answers who.
-pub(super) async fn bury(pool: &PgPool, worker: Uuid, fresh: Duration) -> Result<Vec<Uuid>, sqlx::Error> {
+/// through a pooler. Answers who. A time that nobody who lives can have said is from before the clock was set back: from
+/// now on such a worker has as long as any other.
+pub(super) async fn bury(pool: &PgPool, worker: Uuid, lives: Duration, fresh: Duration) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar(
-        "with session as materialized (select application_name as name from pg_stat_activity where usename = current_user)
+        "with session as materialized (select application_name as name from pg_stat_activity where usename = current_user),
+         set_back as (update read_models.workers w set expires_at = clock_timestamp() + $3 where w.expires_at > clock_timestamp() + 4 * $3)
          delete from read_models.workers w where w.id <> $1 and (
            w.expires_at < clock_timestamp()
            or w.expires_at < clock_timestamp() + $2
@@ -70,6 +72,7 @@ pub(super) async fn bury(pool: &PgPool, worker: Uuid, fresh: Duration) -> Result
     )
     .bind(worker)
     .bind(fresh)
+    .bind(lives)
     .fetch_all(pool)
     .await
 }

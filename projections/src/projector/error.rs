@@ -40,7 +40,7 @@ impl ProjectError {
     /// True when it is no tenant's fault, and better later: the database is away, or other programs are at work.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Database(error) => StoreError::is_connection_loss(error),
+            Self::Database(error) => StoreError::is_connection_loss(error) || StoreError::is_exhaustion(error),
             Self::Store(error) => error.is_transient(),
             Self::Newer { .. } | Self::Unknown { .. } | Self::Outdated { .. } => true,
         }

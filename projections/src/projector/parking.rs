@@ -41,11 +41,12 @@ impl Projector {
         Ok(())
     }
 
-    /// Tries what is parked and due, each for itself.
+    /// Tries what is parked and due, each for itself. Nothing waits for longer than an hour: if it is to, the clock was set
+    /// back meanwhile.
     pub(super) async fn retry_parked(&self, shards: Option<&[i32]>) -> Result<(), ProjectError> {
         let due: Vec<(Uuid, String)> = sqlx::query_as(
             "select tenant_id, read_model from read_models.parked
-             where retry_at <= clock_timestamp() and ($1::int[] is null or (get_byte(uuid_send(tenant_id), 15) & 63) = any ($1))
+             where (retry_at <= clock_timestamp() or retry_at > clock_timestamp() + interval '1 hour') and ($1::int[] is null or (get_byte(uuid_send(tenant_id), 15) & 63) = any ($1))
              order by retry_at limit 100",
         )
         .bind(shards)

@@ -3,7 +3,7 @@
 use super::*;
 
 async fn raw(client: &Client, kind: &str, body: impl Into<reqwest::Body>) -> Reply {
-    Reply::of(client.request().header("Content-Type", kind).body(body)).await
+    Reply::of(client.request().header("Content-Type", kind).body(body)).await.unwrap()
 }
 
 #[tokio::test]
@@ -66,7 +66,8 @@ async fn what_is_no_request_is_refused_with_the_reason() {
             .bearer_auth(client.token.as_ref().unwrap())
             .query(&[("query", "mutation { leaveWorkspace { userErrors { code } } }")]),
     )
-    .await;
+    .await
+    .unwrap();
     assert_eq!((by_get.status, by_get.code().as_str()), (405, "METHOD_NOT_ALLOWED"), "{}", by_get.text);
     assert_eq!(heads(&world).await, before);
 }

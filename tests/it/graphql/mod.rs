@@ -27,6 +27,7 @@ use api::app::App;
 use api::clock;
 use api::system::{DEMO, SIGN_IN};
 use api::tokens::RefreshToken;
+use chrono::{DateTime, Utc};
 use domain::identity::{LoginMethod, Session, SessionCommand};
 use domain::pipeline::{LlmCall, Task, TaskCommand};
 use domain::roles::BuiltInRole;
@@ -50,7 +51,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new(url: &str, token: Option<String>) -> Self {
+    pub(crate) fn new(url: &str, token: Option<String>) -> Self {
         Self { http: reqwest::Client::new(), url: format!("{url}/graphql"), token, workspace: None, headers: vec![] }
     }
 
@@ -91,6 +92,11 @@ impl Client {
 
     /// Asks, whatever comes of it.
     async fn ask(&self, query: &str, variables: Value) -> Reply {
+        self.try_ask(query, variables).await.unwrap()
+    }
+
+    /// As [`Client::ask`], of a process that may not be there, or not to the end.
+    pub(crate) async fn try_ask(&self, query: &str, variables: Value) -> reqwest::Result<Reply> {
         Reply::of(self.request().json(&json!({ "query": query, "variables": variables }))).await
     }
 
@@ -116,11 +122,16 @@ impl Client {
 
     /// Runs one mutation, whatever comes of it.
     pub(crate) async fn mutate(&self, mutation: &str, arguments: &str, entity: &str) -> Reply {
+        self.try_mutate(mutation, arguments, entity).await.unwrap()
+    }
+
+    /// As [`Client::mutate`], at a process that may not be there, or not to the end.
+    pub(crate) async fn try_mutate(&self, mutation: &str, arguments: &str, entity: &str) -> reqwest::Result<Reply> {
         let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
         let query = format!(
             "mutation {{ it: {mutation}{arguments} {{ entity {{ {entity} }} userErrors {{ code message field }} consistencyToken }} }}"
         );
-        self.ask(&query, json!({})).await
+        self.try_ask(&query, json!({})).await
     }
 }
 
@@ -133,12 +144,22 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+    async fn of(request: reqwest::RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send().await?;
         let status = response.status().as_u16();
-        let text = response.text().await.unwrap();
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, text, body }
+        Ok(Self { status, text, body })
+    }
+
+    /// Whether the one mutation was done, also if its read model does not show it yet.
+    pub(crate) fn done(&self) -> bool {
+        self.payload()["userErrors"] == json!([])
+    }
+
+    /// What came, as it came.
+    pub(crate) fn text(&self) -> String {
+        format!("{} {}", self.status, self.text)
     }
 
     /// The payload of the one mutation.
@@ -167,6 +188,14 @@ pub(crate) struct Person {
     pub(crate) id: UserId,
     session: SessionId,
     pub(crate) client: Client,
+}
+
+impl Person {
+    /// The same with an access token that is good from then on.
+    pub(crate) fn with_token_of(&self, app: &App, then: DateTime<Utc>) -> Self {
+        let token = app.tokens.issue(self.id, Some(self.session), None, then);
+        Self { client: Client { token: Some(token), ..self.client.clone() }, ..self.clone() }
+    }
 }
 
 /// Somebody new. Their name and address hold `mark`.

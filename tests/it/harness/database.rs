@@ -22,8 +22,12 @@ pub(crate) struct Database {
 impl Database {
     /// A fresh copy of the template.
     pub(crate) async fn new() -> Self {
+        Self::on(server()).await
+    }
+
+    /// The same on this server, where the template is made first; it must be there until the database is dropped.
+    pub(crate) async fn on(server: PgConnectOptions) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = server();
         let template = template(&server).await;
         let name = format!("it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let database = Self { name, server };

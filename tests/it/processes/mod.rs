@@ -26,14 +26,14 @@ use tokio::process::Child;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// One process.
-struct Part {
-    child: Child,
+pub(crate) struct Part {
+    pub(crate) child: Child,
     log: Arc<Mutex<String>>,
 }
 
 impl Part {
     /// Where something is served, once it is.
-    async fn at(&self, what: &str) -> String {
+    pub(crate) async fn at(&self, what: &str) -> String {
         eventually(what, || async {
             let log = self.log.lock().unwrap();
             let line = log.lines().find(|line| line.contains(what))?;
@@ -43,21 +43,21 @@ impl Part {
         .await
     }
 
-    async fn url(&self) -> String {
+    pub(crate) async fn url(&self) -> String {
         self.at("serving the API").await
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let sent = std::process::Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// A number among its metrics; 0 where it is not there yet.
-    async fn metric(&self, name: &str) -> u64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = reqwest::get(format!("{}/metrics", self.at("serving metrics").await)).await.unwrap().text().await.unwrap();
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0)
     }
@@ -65,20 +65,20 @@ impl Part {
 
 /// How all processes of a house are told to work.
 #[derive(Clone, Copy, Debug)]
-struct Setting {
+pub(crate) struct Setting {
     notifications: &'static str,
     append_swift: &'static str,
 }
 
 // Under each of these everything must hold: processes that tell each other what they did or leave each other to look, and
 // either way into the log.
-const TOLD_SWIFT: Setting = Setting { notifications: "on", append_swift: "on" };
-const TOLD_LOCKING: Setting = Setting { notifications: "on", append_swift: "off" };
-const UNTOLD_SWIFT: Setting = Setting { notifications: "off", append_swift: "on" };
-const UNTOLD_LOCKING: Setting = Setting { notifications: "off", append_swift: "off" };
+pub(crate) const TOLD_SWIFT: Setting = Setting { notifications: "on", append_swift: "on" };
+pub(crate) const TOLD_LOCKING: Setting = Setting { notifications: "on", append_swift: "off" };
+pub(crate) const UNTOLD_SWIFT: Setting = Setting { notifications: "off", append_swift: "on" };
+pub(crate) const UNTOLD_LOCKING: Setting = Setting { notifications: "off", append_swift: "off" };
 
 /// What is answered when it was done.
-const DONE: &str = "";
+pub(crate) const DONE: &str = "";
 
 /// What came of a mutation: [`DONE`], or the code of why not. Whether its read model shows it yet is no matter.
 async fn outcome(client: &Client, mutation: &str, arguments: &str) -> String {
@@ -87,17 +87,19 @@ async fn outcome(client: &Client, mutation: &str, arguments: &str) -> String {
 }
 
 /// All of them, and a way to look at what they do.
-struct House {
+pub(crate) struct House {
     // First, so that all have ended when the database is dropped.
-    apis: Vec<Part>,
-    workers: Vec<Part>,
+    pub(crate) apis: Vec<Part>,
+    pub(crate) workers: Vec<Part>,
     /// What sets up people and workspaces. It projects nothing, and tells nobody.
-    app: App,
-    admin: PgPool,
+    pub(crate) app: App,
+    pub(crate) admin: PgPool,
     setting: Setting,
     /// Where the processes find the database.
     database: PgConnectOptions,
-    program: Program,
+    /// What the processes find in their environment besides.
+    environment: Vec<(String, String)>,
+    pub(crate) program: Program,
     _room: SemaphorePermit<'static>,
 }
 
@@ -106,7 +108,7 @@ struct House {
 static ROOM: Semaphore = Semaphore::const_new(2);
 
 impl House {
-    async fn new(setting: Setting, apis: usize, workers: usize) -> Self {
+    pub(crate) async fn new(setting: Setting, apis: usize, workers: usize) -> Self {
         let program = Program::new().await;
         let database = program.database.options();
         Self::over(program, database, setting, apis, workers).await
@@ -114,12 +116,24 @@ impl House {
 
     /// One whose processes reach the database this way.
     async fn over(program: Program, database: PgConnectOptions, setting: Setting, apis: usize, workers: usize) -> Self {
+        Self::in_environment(program, database, setting, apis, workers, vec![]).await
+    }
+
+    /// One whose processes besides find this in their environment.
+    pub(crate) async fn in_environment(
+        program: Program,
+        database: PgConnectOptions,
+        setting: Setting,
+        apis: usize,
+        workers: usize,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let room = ROOM.acquire().await.unwrap();
         let master = MasterKey::new(MASTER);
         let pools = Pools::new(&program.database.options(), &master, PoolSizes { api: 3, loader: 2, worker: 2 });
         let app = App::new(pools, &master, AppenderConfig::default());
         let admin = PgPoolOptions::new().max_connections(2).connect_with(program.database.options()).await.unwrap();
-        let mut house = Self { apis: vec![], workers: vec![], app, admin, setting, database, program, _room: room };
+        let mut house = Self { apis: vec![], workers: vec![], app, admin, setting, database, environment, program, _room: room };
         for _ in 0..apis {
             house.apis.push(house.start("api"));
         }
@@ -130,11 +144,12 @@ impl House {
         house
     }
 
-    fn start(&self, part: &str) -> Part {
+    pub(crate) fn start(&self, part: &str) -> Part {
         let anywhere = "127.0.0.1:0";
         let connections = ["--api-connections", "4", "--loader-connections", "3", "--worker-connections", "4"];
         let listen = [part, "--listen", anywhere, "--admin-listen", anywhere, "--log-format", "json"];
         let mut command = annals(self.program.dir.path(), &self.database, &listen);
+        command.envs(self.environment.iter().cloned());
         command.args(connections).args(["--log-filter", "info,projections=debug"]);
         command.args(["--notifications", self.setting.notifications, "--append-swift", self.setting.append_swift]);
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -152,14 +167,14 @@ impl House {
     }
 
     /// Leases by the process that holds them.
-    async fn leases(&self) -> BTreeMap<u32, usize> {
+    pub(crate) async fn leases(&self) -> BTreeMap<u32, usize> {
         let sql = "select w.process_id, count(*) from read_models.leases l join read_models.workers w on w.id = l.holder group by 1";
         let rows: Vec<(i32, i64)> = sqlx::query_as(sql).fetch_all(&self.admin).await.unwrap();
         rows.into_iter().map(|(process, count)| (u32::try_from(process).unwrap(), usize::try_from(count).unwrap())).collect()
     }
 
     /// Once so many workers hold all leases between them, none more than its share.
-    async fn is_shared(&self, workers: usize) {
+    pub(crate) async fn is_shared(&self, workers: usize) {
         eventually("the leases to be shared out", || async {
             let leases = self.leases().await;
             let fair = leases.values().all(|count| *count <= SHARDS.div_ceil(workers));
@@ -169,37 +184,37 @@ impl House {
     }
 
     /// Which worker projects this tenant.
-    async fn worker_of(&self, tenant: Uuid) -> usize {
+    pub(crate) async fn worker_of(&self, tenant: Uuid) -> usize {
         let sql = "select w.process_id from read_models.leases l join read_models.workers w on w.id = l.holder where l.shard = $1";
         let process: i32 = sqlx::query_scalar(sql).bind(shard(tenant)).fetch_one(&self.admin).await.unwrap();
         self.workers.iter().position(|worker| i64::from(worker.pid()) == i64::from(process)).unwrap()
     }
 
     /// Where a tenant's log ends and how far it is projected.
-    async fn progress(&self, tenant: Uuid) -> (i64, i64) {
+    pub(crate) async fn progress(&self, tenant: Uuid) -> (i64, i64) {
         let sql = "select h.position, coalesce(c.position, 0) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where tenant_id = $1";
         let row = sqlx::query(sql).bind(tenant).fetch_one(&self.admin).await.unwrap();
         (row.get(0), row.get(1))
     }
 
     /// A workspace whose owner talks to one of the API processes.
-    async fn acme(&self, mark: &str, api: usize) -> Acme {
+    pub(crate) async fn acme(&self, mark: &str, api: usize) -> Acme {
         Acme::at(&self.app, &self.apis[api].url().await, mark, mark).await
     }
 
     /// Where the API processes are.
-    async fn urls(&self) -> Vec<String> {
+    pub(crate) async fn urls(&self) -> Vec<String> {
         futures::future::join_all(self.apis.iter().map(Part::url)).await
     }
 
     /// So many workspaces, whose owners talk to the API processes in turn.
-    async fn acmes(&self, many: usize) -> Vec<Acme> {
+    pub(crate) async fn acmes(&self, many: usize) -> Vec<Acme> {
         let marks: Vec<String> = (0..many).map(|n| format!("acme-{n}")).collect();
         futures::future::join_all(marks.iter().enumerate().map(|(n, mark)| self.acme(mark, n % self.apis.len()))).await
     }
 
     /// The owner of a workspace, who does in it what is quickly done: it waits for no read model.
-    fn team(&self, acme: &Acme) -> Team {
+    pub(crate) fn team(&self, acme: &Acme) -> Team {
         Team { tenant: acme.id.into(), owner: acme.owner.id, process: Process::of(&self.app) }
     }
 
@@ -214,7 +229,14 @@ impl House {
 
     /// What holds in the end: everything is projected, by the workers alone, as a replay would have it, and the log
     /// stands up to the audit.
-    async fn stands(&self) {
+    pub(crate) async fn stands(&self) {
+        self.caught_up().await;
+        equals_its_replay(&self.app).await;
+        audited(&self.app, &self.program.database.options()).await;
+    }
+
+    /// Once everything is projected, by the workers alone, and nothing stands still.
+    pub(crate) async fn caught_up(&self) {
         eventually("the workers to catch up", || async {
             let sql = "select count(*) from event_store.heads h left join read_models.checkpoints c using (tenant_id) where h.position > coalesce(c.position, 0)";
             (sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.admin).await.unwrap() == 0).then_some(())
@@ -222,7 +244,5 @@ impl House {
         .await;
         let parked: i64 = sqlx::query_scalar("select count(*) from read_models.parked").fetch_one(&self.admin).await.unwrap();
         assert_eq!(parked, 0);
-        equals_its_replay(&self.app).await;
-        audited(&self.app, &self.program.database.options()).await;
     }
 }
