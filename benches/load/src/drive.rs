@@ -8,8 +8,6 @@ use crate::report::{Phase, RebuildFigures};
 use crate::tally::{Sample, Tally};
 use crate::watch::{Look, Watched};
 use anyhow::{Context, Result};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 use std::sync::Arc;
@@ -29,10 +27,7 @@ pub(crate) struct Driven {
 
 /// Lets the clients of all active workspaces work at these processes.
 pub(crate) async fn under_load(options: &Options, house: &House, processes: &[Process]) -> Result<Driven> {
-    let urls = processes.iter().filter(|process| !process.url.is_empty()).map(|process| process.url.clone()).collect();
-    let http = reqwest::Client::builder().pool_max_idle_per_host(usize::MAX).build()?;
-    let (app, companies) = (house.app.clone(), house.active.clone());
-    let scene = Arc::new(Scene { app, http, urls, companies, mutations_only: options.mutations });
+    let scene = house.scene(processes, options.mutations)?;
     let clients = options.clients as usize;
     let period = options.rate.map(|rate| Duration::from_secs_f64(clients as f64 / rate));
     let stop = Arc::new(AtomicBool::new(false));
@@ -40,7 +35,7 @@ pub(crate) async fn under_load(options: &Options, house: &House, processes: &[Pr
     let mut tasks = JoinSet::new();
     for n in 0..clients {
         let (scene, stop) = (Arc::clone(&scene), Arc::clone(&stop));
-        tasks.spawn(work(Client::new(&scene, n, StdRng::seed_from_u64(n as u64)), scene, begun, period, stop));
+        tasks.spawn(work(Client::numbered(&scene, n), scene, begun, period, stop));
     }
     let mut admin = house.database.connect().await?;
     let seeing = AtomicBool::new(true);

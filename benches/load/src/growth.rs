@@ -222,8 +222,9 @@ async fn measured(options: &Options, house: &mut House, tenants: usize, filled: 
 /// Watches a house in which nobody does anything. Nobody asks for metrics either: that reads all heads, too.
 async fn rest(growth: &Growth, house: &mut House, processes: &[Process], tenants: usize) -> Result<Rest> {
     let wait = Duration::from_secs(growth.rest.into());
-    // What was left over is done by then.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    house.dismiss();
+    // What was left over is done by then, and counted: an idle connection tells what it did after ten seconds.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     let used = |house: &House| {
         let program = processes.iter().filter_map(|process| spent(process.pid)).sum::<f64>();
         (program, house.cpu.read().postgres.unwrap_or_default())
@@ -246,7 +247,7 @@ async fn rest(growth: &Growth, house: &mut House, processes: &[Process], tenants
 }
 
 /// How often the heads were read from end to end, and how many transactions there were, as far as the server has been
-/// told: connections tell it about once a second.
+/// told.
 async fn counts(house: &mut House) -> Result<(i64, i64)> {
     let sql = "select (select seq_scan from pg_stat_user_tables where relid = 'event_store.heads'::regclass),
                       (select xact_commit from pg_stat_database where datname = current_database())";

@@ -2,6 +2,7 @@
 //! be driven, and the yardstick. Whatever takes long says how far it is, and ends in time.
 
 use crate::Options;
+use crate::client::Scene;
 use crate::people::{self, Company};
 use crate::program::{self, Process, Program};
 use anyhow::{Context, Result, ensure};
@@ -90,6 +91,13 @@ impl House {
         Ok(processes)
     }
 
+    /// What the clients of the active workspaces share.
+    pub(crate) fn scene(&self, processes: &[Process], mutations_only: bool) -> Result<Arc<Scene>> {
+        let urls = processes.iter().filter(|process| !process.url.is_empty()).map(|process| process.url.clone()).collect();
+        let http = reqwest::Client::builder().pool_max_idle_per_host(usize::MAX).build()?;
+        Ok(Arc::new(Scene { app: self.app.clone(), http, urls, companies: self.active.clone(), mutations_only }))
+    }
+
     /// Bare INSERTs a second.
     pub(crate) async fn yardstick(&mut self) -> Result<f64> {
         // Always into a table of the same size.
@@ -101,6 +109,11 @@ impl House {
         self.inserters = clients;
         eprintln!("yardstick: {:.0} INSERTs/s", sample.commands);
         Ok(sample.commands)
+    }
+
+    /// Lets the clients of the yardstick go, whose connections take memory of the server's.
+    pub(crate) fn dismiss(&mut self) {
+        self.inserters.clear();
     }
 
     /// Bytes on disk of the log, the keys and the read models; and the events in the logs.

@@ -5,6 +5,7 @@ mod client;
 mod drive;
 mod growth;
 mod house;
+mod list;
 mod people;
 mod plots;
 mod program;
@@ -84,6 +85,8 @@ struct Options {
 enum Instead {
     /// The same short load at more and more events, and at more and more workspaces: what grows, and how
     Growth(growth::Growth),
+    /// A GraphQL list of 50 beside the same SQL through sqlx alone
+    List(list::List),
 }
 
 fn main() -> ExitCode {
@@ -102,8 +105,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(options: &Options) -> Result<usize> {
-    if let Some(Instead::Growth(growth)) = &options.instead {
-        return growth::run(growth).await;
+    match &options.instead {
+        Some(Instead::Growth(growth)) => return growth::run(growth).await,
+        Some(Instead::List(list)) => return list::run(list).await,
+        None => {}
     }
     ensure!(options.rate.is_none_or(|rate| rate > 0.0), "--rate: more than 0");
     in_a_database(&options.database_url, async |database| drive(options, &database).await).await

@@ -23,7 +23,7 @@ const LARGE: [&str; 6] = [
 /// Tables with a row for each tenant.
 pub(super) const OF_TENANTS: [&str; 2] = ["event_store.heads", "read_models.checkpoints"];
 /// Tables of which the domain lets no workspace have many rows: the one that is asked keeps what it has.
-const BOUNDED: [&str; 2] = ["read_models.workspace_roles", "read_models.workspace_permissions"];
+const BOUNDED: [&str; 3] = ["read_models.workspace_workspaces", "read_models.workspace_roles", "read_models.workspace_permissions"];
 /// Tables that stay small in whatever house, and why.
 const SMALL: [(&str, &str); 4] = [
     ("read_models.parked", "what stands still, until an operator sees to it"),
@@ -32,7 +32,7 @@ const SMALL: [(&str, &str); 4] = [
     ("vault.secrets", "nothing keeps any yet; reached by its key alone"),
 ];
 /// Workspaces that share the rows, the one that is asked among them.
-const SHARING: i32 = 20;
+const SHARING: i32 = 50;
 const TENANTS: i32 = 20_000;
 /// Tables that are filled at a time.
 const AT_ONCE: usize = 2;

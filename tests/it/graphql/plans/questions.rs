@@ -15,6 +15,8 @@ pub(super) struct Question {
     arguments: Vec<String>,
     paged: bool,
     object: bool,
+    /// Whether its other pages are turned, too: where there is no filter, and with each filter in one order.
+    turned: bool,
 }
 
 impl Question {
@@ -43,7 +45,7 @@ impl Question {
 
     /// The other pages, and the count.
     pub(super) fn others(&self, cursors: Option<(&str, &str)>) -> Vec<String> {
-        if !self.paged {
+        if !self.paged || !self.turned {
             return vec![];
         }
         let page = |page: String| self.document(&page, "{ nodes { __typename } }");
@@ -84,13 +86,14 @@ pub(super) fn questions(schema: &Schema, root: &Root, ids: &Ids) -> Vec<Question
     }
     let mut questions = vec![];
     for filter in &filters {
-        for order in &orders {
+        for (n, order) in orders.iter().enumerate() {
             let given = [filter, order].into_iter().filter(|said| !said.is_empty()).cloned();
             questions.push(Question {
                 name: root.name.clone(),
                 arguments: needed.iter().cloned().chain(given).collect(),
                 paged: base(&root.answer).ends_with("Connection"),
                 object: schema.is_object(&root.answer),
+                turned: filter.is_empty() || n == 0,
             });
         }
     }
