@@ -153,7 +153,7 @@ async fn statement(house: &House) -> Result<String> {
     let filter = ItemFilter { pipeline_id, priority: Some(Priority::High), ..ItemFilter::default() };
     let page = PageArgs { first: Some(ROWS), ..PageArgs::default() };
     items(&mut scope, &filter, ItemOrder::UpdatedAtDesc, &page).await?;
-    let sql = "select statement from pg_prepared_statements where statement like '%read_models.pipeline_items%'";
+    let sql = "select statement from pg_prepared_statements where statement like 'select (select row_to_json%read_models.pipeline_items%'";
     let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(scope.connection()).await?;
     scope.end().await?;
     let [statement] = &found[..] else { anyhow::bail!("the list is {} statements", found.len()) };
