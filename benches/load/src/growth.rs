@@ -335,3 +335,19 @@ fn table(name: &str, sizes: &[Size], text: &mut String) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sizes_that_shrink_or_are_none_or_too_small_are_refused_before_anything_is_made() {
+        for flags in
+            [["--events", "500,200", "--tenants", "10"], ["--events", "0", "--tenants", "0"], ["--events", "100", "--tenants", "0"]]
+        {
+            let command = ["growth", "--database-url", "postgres://nobody@127.0.0.1:1/none"];
+            let refused = run(&Growth::parse_from(command.into_iter().chain(flags))).await.map_err(|error| error.to_string());
+            assert!(refused.as_ref().is_err_and(|error| error.starts_with("--events")), "{flags:?}: {refused:?}");
+        }
+    }
+}
