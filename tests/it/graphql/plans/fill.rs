@@ -37,10 +37,13 @@ const TENANTS: i32 = 20_000;
 /// Tables that are filled at a time.
 const AT_ONCE: usize = 2;
 
-/// The rows that the largest tables get: a million, unless ANNALS_TEST_ROWS says otherwise.
+/// The rows that the largest tables get: a million, unless ANNALS_TEST_ROWS says otherwise. Of far fewer the server rightly
+/// reads all.
 pub(super) fn rows() -> i64 {
     let given = std::env::var("ANNALS_TEST_ROWS").ok();
-    given.map_or(1_000_000, |rows| rows.parse().expect("ANNALS_TEST_ROWS is a number of rows"))
+    let rows = given.map_or(1_000_000, |rows| rows.parse().expect("ANNALS_TEST_ROWS is a number of rows"));
+    assert!(rows >= 200_000, "ANNALS_TEST_ROWS: at least 200,000 rows, or whole tables are rightly read");
+    rows
 }
 
 /// Fills all tables of tenants; answers those that are large now, by name and without schema.
