@@ -5,8 +5,8 @@ use crate::tally::{Operation, Sample};
 use anyhow::{Context, Result, ensure};
 use api::app::App;
 use api::clock;
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use reqwest::header::{ACCEPT, AUTHORIZATION};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -33,6 +33,9 @@ const PRIORITIES: [&str; 4] = ["LOW", "MEDIUM", "HIGH", "URGENT"];
 const BOARD: &str = "query($id: ID!) { pipelineBoard(id: $id) { id name stages { id key name itemCount } } }";
 const LIST: &str = "query($pipeline: ID!, $priority: Priority) { pipelineItems(first: 50, filter: { pipelineId: $pipeline, priority: $priority }, \
     orderBy: UPDATED_AT_DESC) { nodes { id title status priority stageId tags updatedAt assignee { name } } pageInfo { hasNextPage endCursor } } }";
+/// Answered from the items alone.
+const LIST_ALONE: &str = "query($pipeline: ID!, $priority: Priority) { pipelineItems(first: 50, filter: { pipelineId: $pipeline, priority: $priority }, \
+    orderBy: UPDATED_AT_DESC) { nodes { id title status priority stageId tags updatedAt } pageInfo { hasNextPage endCursor } } }";
 const ITEM: &str = "query($id: ID!) { pipelineItem(id: $id) { id title description status stage { name } assignee { name } tags data } \
     itemHistory(itemId: $id, first: 20) { nodes { kind at note actor { name } } } }";
 const ME: &str = "{ me { id name email } myWorkspaces { id name slug } }";
@@ -64,7 +67,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Client `n`: in workspace after workspace, at process after process.
-    pub(crate) fn new(scene: &Scene, n: usize, random: StdRng) -> Self {
+    fn new(scene: &Scene, n: usize, random: StdRng) -> Self {
         let company = n % scene.companies.len();
         let people = &scene.companies[company].people;
         let person = n / scene.companies.len() % people.len();
@@ -72,6 +75,11 @@ impl Client {
         let mut client = Self { url, company, person, token: String::new(), renewed: Instant::now(), items: vec![], random, number: 0 };
         client.renew(scene);
         client
+    }
+
+    /// Client `n` with a course of its own, always the same.
+    pub(crate) fn numbered(scene: &Scene, n: usize) -> Self {
+        Self::new(scene, n, StdRng::seed_from_u64(n as u64))
     }
 
     fn renew(&mut self, scene: &Scene) {
@@ -183,7 +191,8 @@ impl Client {
         json!({ "query": LIST, "variables": { "pipeline": pipeline, "priority": priority } })
     }
 
-    async fn send(&self, scene: &Scene, body: &Value) -> Result<Value> {
+    /// Asks the program.
+    pub(crate) async fn send(&self, scene: &Scene, body: &Value) -> Result<Value> {
         let request = scene.http.post(&self.url).header(ACCEPT, "application/graphql-response+json").header(AUTHORIZATION, &self.token);
         let response = request.header("Annals-Workspace", &scene.companies[self.company].slug).json(body).send().await?;
         let status = response.status();
@@ -191,6 +200,12 @@ impl Client {
         ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&bytes));
         Ok(serde_json::from_slice(&bytes)?)
     }
+}
+
+/// The list of items that a client looks at, without what stands in other tables.
+pub(crate) fn list_alone(client: &Client, scene: &Scene) -> Value {
+    let pipeline = scene.companies[client.company].tenant.board.pipeline;
+    json!({ "query": LIST_ALONE, "variables": { "pipeline": pipeline, "priority": "HIGH" } })
 }
 
 fn mutation(call: &str, declared: &str, variables: Value) -> Value {

@@ -15,13 +15,17 @@ use domain::workspace::{MemberSource, Plan};
 use domain::{PLATFORM, SessionId, TenantId, UserId, WorkspaceId};
 use event_store::Target;
 use futures::{StreamExt, TryStreamExt};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 
 /// Operators of each workspace, beside its owner.
 const OPERATORS: usize = 4;
 /// Workspaces that are made at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
+/// Callers that fill the logs: the more, the larger the batches.
+const CALLERS: usize = 1024;
 
 /// Somebody in a workspace, with a way in.
 #[derive(Clone, Debug)]
@@ -38,17 +42,38 @@ pub(crate) struct Company {
     pub(crate) people: Vec<Person>,
 }
 
-/// So many workspaces.
-pub(crate) async fn companies(app: &App, number: usize) -> Result<Vec<Company>> {
-    futures::stream::iter(0..number).map(|n| company(app, n)).buffered(AT_ONCE).try_collect().await
+/// So many workspaces; `made` counts them.
+pub(crate) async fn companies(app: &App, number: usize, made: &AtomicUsize) -> Result<Vec<Company>> {
+    let company = async |n| {
+        let company = company(app, n).await;
+        made.fetch_add(1, Ordering::Relaxed);
+        company
+    };
+    futures::stream::iter(0..number).map(company).buffered(AT_ONCE).try_collect().await
 }
 
-async fn company(app: &App, n: usize) -> Result<Company> {
+/// Workspaces with an owner, in which nothing ever happens; `made` counts them.
+pub(crate) async fn resting(app: &App, numbers: Range<usize>, made: &AtomicUsize) -> Result<()> {
+    let workspace = async |n| {
+        workspace(app, n).await?;
+        made.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    futures::stream::iter(numbers).map(workspace).buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// A workspace and its owner.
+async fn workspace(app: &App, n: usize) -> Result<(WorkspaceId, UserId, String)> {
     let owner = user(app, &format!("owner-{n}")).await?;
     let (id, slug): (WorkspaceId, _) = (clock::new_id(), format!("company-{n}"));
     let team = NewTeam { id, name: format!("Company {n}").try_into()?, slug: slug.clone().try_into()?, plan: Some(Plan::Enterprise) };
+    accounts::create_team_workspace(app, &Origin::new(), owner, team).await.with_context(|| format!("making {slug}"))?;
+    Ok((id, owner, slug))
+}
+
+async fn company(app: &App, n: usize) -> Result<Company> {
+    let (id, owner, slug) = workspace(app, n).await?;
     let origin = Origin::new();
-    accounts::create_team_workspace(app, &origin, owner, team).await.with_context(|| format!("making {slug}"))?;
     let mut people = vec![];
     for number in 0..OPERATORS {
         let user = user(app, &format!("operator-{number}-{n}")).await?;
@@ -77,17 +102,18 @@ async fn session(app: &App, user: UserId) -> Result<SessionId> {
     Ok(session)
 }
 
-/// Some `events` of items, whole items over all workspaces.
-pub(crate) async fn fill(app: &App, companies: &[Company], events: usize) -> Result<()> {
+/// Some `events` of items, whole items over all workspaces; `done` counts them.
+pub(crate) async fn fill(app: &App, companies: &[Company], events: usize, done: &Arc<AtomicUsize>) -> Result<()> {
     let tenants: Vec<_> = companies.iter().map(|company| Arc::clone(&company.tenant)).collect();
     let items = events.div_ceil(COMMANDS);
-    let callers = items.clamp(1, 256);
+    let callers = items.clamp(1, CALLERS);
     let mut tasks = JoinSet::new();
     for (n, mut member) in annals::members(&app.commands, &tenants, callers).into_iter().enumerate() {
         let mine = items / callers + usize::from(n < items % callers);
+        let done = Arc::clone(done);
         tasks.spawn(async move {
             for _ in 0..mine * COMMANDS {
-                member.command().await?;
+                done.fetch_add(usize::try_from(member.command().await?)?, Ordering::Relaxed);
             }
             anyhow::Ok(())
         });

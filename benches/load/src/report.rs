@@ -24,11 +24,11 @@ pub(crate) struct Phase {
 pub(crate) struct Part {
     name: &'static str,
     seconds: f64,
-    all: Summary,
+    pub(crate) all: Summary,
     pub(crate) queries: Summary,
     pub(crate) mutations: Summary,
     operations: Vec<(Operation, Summary)>,
-    usage: Usage,
+    pub(crate) usage: Usage,
 }
 
 /// What came of a rebuild under load.
@@ -68,6 +68,10 @@ impl Part {
             operations: operations.filter(|(_, summary)| summary.requests > 0).collect(),
             usage: watched.between(phase.from, phase.to),
         }
+    }
+
+    pub(crate) fn errors(&self) -> usize {
+        self.all.errors
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) fn filler(schema: &Schema, field: &str, path: &str, kind: &Type, ids:
         (_, "slug") => "\"some-thing\"",
         (_, "tag") => "\"some\"",
         (_, "role") => "\"viewer\"",
+        (_, "resource") => "\"custom\"",
         (_, "readModel") => "\"pipeline_items\"",
         (_, "workspace") => "\"some-thing\"",
         (_, "position") => "\"1\"",

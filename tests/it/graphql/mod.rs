@@ -10,6 +10,7 @@ mod mutations;
 mod nodes;
 mod operations;
 mod operators;
+mod plans;
 mod poison;
 mod rbac;
 mod rebuild;
