@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// Held by a restore as long as it works.
 const LOCK: i64 = 4_111_803;
 
+/// How long a session whose client has gone may take to go too.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// What is restored.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RestoreArgs {
@@ -128,15 +131,6 @@ impl Restore<'_> {
     /// Takes possession of an empty database, or of what an earlier restore has left.
     async fn begin(&self, connection: &mut PgConnection) -> anyhow::Result<()> {
         let server = self.database.server();
-        let others: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
-        ensure!(
-            others == 0,
-            "database {server}: {others} others are connected to it; stop every process of Annals and whatever else works there first"
-        );
         let there: Vec<String> =
             sqlx::query_scalar("select nspname::text from pg_namespace where nspname = any ($1) or nspname = $2 order by 1")
                 .bind(SCHEMAS)
@@ -149,6 +143,7 @@ impl Restore<'_> {
             "database {server} is not empty: it has {}. Nothing was changed. Restore into a new database (createdb), or for the embedded server into another data directory (--data-dir)",
             there.join(", ")
         );
+        self.alone(connection).await?;
         event_store::create_roles(connection, self.database.master()).await?;
         contents::become_owner(connection).await?;
         if unfinished {
@@ -158,6 +153,29 @@ impl Restore<'_> {
             connection.execute(format!("create schema {RESTORING}").as_str()).await?;
         }
         Ok(())
+    }
+
+    /// Nobody else is at work: neither a process that holds what the lost database said for true, nor what an earlier restore
+    /// that was killed has left running.
+    async fn alone(&self, connection: &mut PgConnection) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let others: i64 = sqlx::query_scalar(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            if others == 0 {
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < FAREWELL,
+                "database {}: {others} others are connected to it; stop every process of Annals and whatever else works there first",
+                self.database.server()
+            );
+            tokio::time::sleep(FAREWELL / 50).await;
+        }
     }
 
     /// Runs the dump. The schemas come first, with who may create what in them: only then can functions be given to those
