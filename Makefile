@@ -12,7 +12,7 @@ WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench load fmt lint check sdl matrix prepare deny ci clean-data postgres
+.PHONY: help run test bench load drill fmt lint check sdl matrix prepare deny ci clean-data postgres
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -41,6 +41,10 @@ bench: postgres ## measure commands per second against bare INSERTs and postgres
 load: postgres ## drive the program over HTTP as many users would; LOAD_FLAGS="--help" says what can be chosen
 	@$(CARGO) build -q --release -p cluster -p api -p load
 	@$(TARGET)/release/with_postgres --durable $(TARGET)/release/load $(LOAD_FLAGS)
+
+drill: postgres ## back up under load, lose everything, restore, and time it; DRILL_FLAGS="--help" says what can be chosen
+	@$(CARGO) build -q --release -p cluster -p api -p benches
+	@$(TARGET)/release/with_postgres --durable $(TARGET)/release/drill $(DRILL_FLAGS)
 
 fmt: ## format the code
 	@$(CARGO) fmt --all

@@ -1,6 +1,7 @@
 //! Backups as operators make and use them, by the program's own commands: everything is lost and found again.
 
 mod drill;
+mod recovery;
 
 mod refusals;
 
@@ -11,6 +12,7 @@ use api::serve::Options;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;

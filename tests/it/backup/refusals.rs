@@ -5,7 +5,6 @@ use super::*;
 use crate::harness::eventually;
 use sqlx::Executor;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 /// What lies in a directory, by name.
