@@ -38,7 +38,11 @@ pub(crate) async fn take(database: &Database, config: &Config, arguments: &Backu
     let begun = Instant::now();
     let dir = std::path::absolute(&arguments.dir)?;
     let unfinished = unfinished(&dir).with_context(|| format!("backing up to {}", dir.display()))?;
-    let mut snapshot = Snapshot::take(database, arguments.read_models).await?;
+    let stopped = || anyhow::anyhow!("stopped before the backup was done; run it again");
+    let mut snapshot = tokio::select! {
+        snapshot = Snapshot::take(database, arguments.read_models) => snapshot?,
+        () = stop.cancelled() => return Err(stopped()),
+    };
     let tools = Tools::find(snapshot.origin.postgres)?;
     snapshot.origin.pg_dump = tools.major();
 
@@ -56,7 +60,7 @@ pub(crate) async fn take(database: &Database, config: &Config, arguments: &Backu
     let (dumped, contents) = telling(told, async { tokio::join!(dumping, looking) }).await;
     let contents = contents?;
     dumped?;
-    let contents = contents.context("stopped before the backup was done; run it again")?;
+    let contents = contents.ok_or_else(stopped)?;
     snapshot.connection.close().await?;
 
     let (master, origin, as_of) = (database.master().clone(), snapshot.origin, contents.as_of);
@@ -77,7 +81,7 @@ pub(crate) async fn take(database: &Database, config: &Config, arguments: &Backu
     });
     let manifest = tokio::select! {
         manifest = finish => manifest??,
-        () = stop.cancelled() => bail!("stopped before the backup was done; run it again"),
+        () = stop.cancelled() => return Err(stopped()),
     };
     Ok(format!(
         "Backed up to {}: {}; {} in {}.\nWhat is committed after {} is not in it.\nThe master key, without which this cannot be used, is not in it either: {}, fingerprint {}. Keep a copy of it where the backups are not.\n",

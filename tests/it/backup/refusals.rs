@@ -143,3 +143,70 @@ async fn a_restore_that_was_cut_off_keeps_everybody_out_and_begins_anew() {
         drop(next.stop().await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_stopped_or_fails_leaves_nothing_behind() {
+    let (world, dir) = served().await;
+    let acme = Acme::new(&world, "acme").await;
+    item(&acme, &acme.board().await, "one").await;
+    let database = world.database.options();
+    let mut admin = world.database.admin().await;
+    // It waits for a table, and is told to stop.
+    admin.execute("begin; lock table event_store.claims in access exclusive mode").await.unwrap();
+    let backup = annals(dir.path(), &database, &["backup", "backup"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut other = world.database.admin().await;
+    eventually("the backup to wait", || async {
+        let waits = "select exists (select from pg_locks where not granted and mode = 'AccessShareLock')";
+        sqlx::query_scalar(waits).fetch_one(&world.app.pools.worker).await.unwrap_or(false).then_some(())
+    })
+    .await;
+    let sent = std::process::Command::new("kill").args(["-TERM", &backup.id().unwrap().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = backup.wait_with_output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("stopped before the backup was done"), "{said}");
+    admin.execute("rollback").await.unwrap();
+    assert_eq!(names(dir.path()), ["master.key"]);
+    // PostgreSQL's own program loses its connections.
+    let mut backup = annals(dir.path(), &database, &["backup", "backup"]).stderr(Stdio::piped()).spawn().unwrap();
+    let status = eventually("the backup to fail", async || {
+        let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name = 'annals_backup'";
+        sqlx::query(cut).execute(&mut other).await.unwrap();
+        backup.try_wait().unwrap()
+    })
+    .await;
+    let output = backup.wait_with_output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(status.code() == Some(1) && said.contains("pg_dump ended with"), "{said}");
+    assert_eq!(names(dir.path()), ["master.key"]);
+    for connection in [admin, other] {
+        connection.close().await.unwrap();
+    }
+    done(dir.path(), &database, &["backup", "backup"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_an_older_program_is_brought_up_to_date_and_one_of_a_newer_is_refused() {
+    let (world, dir) = served().await;
+    let acme = Acme::new(&world, "acme").await;
+    item(&acme, &acme.board().await, "one").await;
+    let database = world.stop().await;
+    let mut admin = database.admin().await;
+    // As it was before the migration that made this read model.
+    let before = "delete from annals._sqlx_migrations where version >= 46; drop table read_models.pipeline_metrics";
+    admin.execute(before).await.unwrap();
+    done(dir.path(), &database.options(), &["backup", "older"]).await;
+    let newer =
+        "insert into annals._sqlx_migrations (version, description, success, checksum, execution_time) values (9999, 'later', true, '', 0)";
+    admin.execute(newer).await.unwrap();
+    done(dir.path(), &database.options(), &["backup", "newer"]).await;
+    admin.close().await.unwrap();
+    let target = Database::empty().await;
+    let error = failed(dir.path(), &target.options(), &["restore", "newer"]).await;
+    assert!(error.contains("migration 9999") && error.contains("a newer one"), "{error}");
+    assert_eq!(schemas(&target).await, [""; 0]);
+    done(dir.path(), &target.options(), &["restore", "older"]).await;
+    let next = World::on(target, Options::default()).await;
+    crate::graphql::equals_its_replay(&next.app).await;
+    next.audit().await;
+}
