@@ -4,6 +4,7 @@
 use super::*;
 use crate::harness::eventually;
 use sqlx::Executor;
+use sqlx::postgres::PgPoolOptions;
 use std::fs;
 use std::process::Stdio;
 
@@ -154,7 +155,7 @@ async fn a_backup_that_is_stopped_or_fails_leaves_nothing_behind() {
     // It waits for a table, and is told to stop.
     admin.execute("begin; lock table event_store.claims in access exclusive mode").await.unwrap();
     let backup = annals(dir.path(), &database, &["backup", "backup"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut other = world.database.admin().await;
+    let other = PgPoolOptions::new().max_connections(1).connect_with(database.clone()).await.unwrap();
     eventually("the backup to wait", || async {
         let waits = "select exists (select from pg_locks where not granted and mode = 'AccessShareLock')";
         sqlx::query_scalar(waits).fetch_one(&world.app.pools.worker).await.unwrap_or(false).then_some(())
@@ -169,19 +170,21 @@ async fn a_backup_that_is_stopped_or_fails_leaves_nothing_behind() {
     assert_eq!(names(dir.path()), ["master.key"]);
     // PostgreSQL's own program loses its connections.
     let mut backup = annals(dir.path(), &database, &["backup", "backup"]).stderr(Stdio::piped()).spawn().unwrap();
-    let status = eventually("the backup to fail", async || {
-        let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name = 'annals_backup'";
-        sqlx::query(cut).execute(&mut other).await.unwrap();
-        backup.try_wait().unwrap()
+    let status = eventually("the backup to fail", || {
+        let (ended, other) = (backup.try_wait().unwrap(), other.clone());
+        async move {
+            let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name = 'annals_backup'";
+            sqlx::query(cut).execute(&other).await.unwrap();
+            ended
+        }
     })
     .await;
     let output = backup.wait_with_output().await.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(status.code() == Some(1) && said.contains("pg_dump ended with"), "{said}");
     assert_eq!(names(dir.path()), ["master.key"]);
-    for connection in [admin, other] {
-        connection.close().await.unwrap();
-    }
+    admin.close().await.unwrap();
+    other.close().await;
     done(dir.path(), &database, &["backup", "backup"]).await;
 }
 
