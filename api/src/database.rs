@@ -162,7 +162,11 @@ impl Database {
                 "sslkey" => "PGSSLKEY",
                 _ => continue,
             };
-            environment.push((variable, value.into_owned().into()));
+            // sqlx writes a certificate's file as `file: PATH`; one that is written out in the URL has no variable.
+            let value = value.strip_prefix("file: ").unwrap_or(&value);
+            if !value.starts_with("-----BEGIN") {
+                environment.push((variable, value.into()));
+            }
         }
         // A URL decodes its queries only; the password is percent-encoded throughout, so nothing is taken for a plus.
         url.set_query(password.map(|password| format!("password={password}")).as_deref());
