@@ -12,7 +12,7 @@ WITH_POSTGRES := $(CARGO) run -q -p cluster --bin with_postgres --
 export SQLX_OFFLINE := true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench load growth fmt lint check sdl matrix prepare deny ci clean-data postgres
+.PHONY: help run test chaos bench load growth drill fmt lint check sdl matrix prepare deny ci clean-data postgres
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -59,6 +59,10 @@ load: postgres ## drive the program over HTTP as many users would; LOAD_FLAGS="-
 growth: postgres ## the load at 10 thousand to 5 million events and at 10 to 20,000 workspaces; GROWTH_FLAGS="--help"
 	@$(CARGO) build -q --release -p cluster -p api -p load
 	@$(TARGET)/release/with_postgres --durable $(TARGET)/release/load growth $(GROWTH_FLAGS)
+
+drill: postgres ## back up under load, lose everything, restore, and time it; DRILL_FLAGS="--help" says what can be chosen
+	@$(CARGO) build -q --release -p cluster -p api -p benches
+	@$(TARGET)/release/with_postgres --durable $(TARGET)/release/drill $(DRILL_FLAGS)
 
 fmt: ## format the code
 	@$(CARGO) fmt --all

@@ -8,7 +8,7 @@ use crate::database::{self, Database};
 use crate::import::ImportArgs;
 use crate::notifications::Notifications;
 use crate::serve::{Options, Running};
-use crate::{first_run, logging, metrics, operators};
+use crate::{backup, first_run, logging, metrics, operators};
 use anyhow::{Context, bail};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use domain::{Email, Key, Slug, TenantId};
@@ -49,6 +49,10 @@ enum Command {
     Worker,
     /// Creates the roles and applies the migrations that are missing
     Migrate,
+    /// Backs the database up, while it is in use; never the master key, without which the backup cannot be used
+    Backup(backup::BackupArgs),
+    /// Makes an empty database of a backup, compares the two, and makes the read models anew
+    Restore(backup::RestoreArgs),
     /// Loads the demo: workspace `demo` of owner@demo.example; changes nothing where it is loaded
     Demo,
     /// Carries the history of another system over
@@ -200,6 +204,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// Opens the database, runs the command, and closes the database whatever came of it.
 async fn with_database(cli: Cli, stop: &CancellationToken) -> anyhow::Result<()> {
+    // It looks at the backup and the key before anything is opened.
+    if let Command::Restore(arguments) = &cli.command {
+        return print(&backup::restore(&cli.config, arguments, stop).await?);
+    }
     let database = Database::open(&cli.config).await?;
     let outcome = execute(&cli.command, &cli.config, &database, stop).await;
     database.close().await;
@@ -208,6 +216,8 @@ async fn with_database(cli: Cli, stop: &CancellationToken) -> anyhow::Result<()>
 
 async fn execute(command: &Command, config: &Config, database: &Database, stop: &CancellationToken) -> anyhow::Result<()> {
     match command {
+        // As it is, also by a program that is newer: a backup is what one makes before an upgrade.
+        Command::Backup(arguments) => return print(&backup::take(database, config, arguments, stop).await?),
         // Those that belong to one machine bring its database up to date themselves.
         Command::Serve { .. } | Command::Migrate => database.migrate().await?,
         _ if config.database_url().is_none() => database.migrate().await?,
@@ -259,8 +269,8 @@ async fn with_app(command: &Command, config: &Config, app: App, stop: &Cancellat
             print("Done.\n")
         }
         Command::Token { email } => print(&format!("{}\n", token(&app, email).await?)),
-        // Both have been done without an app.
-        Command::Migrate | Command::Schema => Ok(()),
+        // All of these have been done without an app.
+        Command::Backup(_) | Command::Restore(_) | Command::Migrate | Command::Schema => Ok(()),
     };
     if let Some(told) = told {
         told.stop().await;
@@ -367,9 +377,23 @@ mod tests {
     #[test]
     fn help_names_every_command_and_every_setting_with_its_variable_and_default() {
         let help = Cli::command().render_long_help().to_string();
-        for command in
-            ["serve", "api", "worker", "migrate", "demo", "import", "rebuild", "status", "retry", "skip", "system-admin", "token", "schema"]
-        {
+        for command in [
+            "serve",
+            "api",
+            "worker",
+            "migrate",
+            "backup",
+            "restore",
+            "demo",
+            "import",
+            "rebuild",
+            "status",
+            "retry",
+            "skip",
+            "system-admin",
+            "token",
+            "schema",
+        ] {
             assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not in:\n{help}");
         }
         for setting in config::settings() {

@@ -6,12 +6,15 @@ use cluster::{Cluster, ClusterError};
 use event_store::{AppenderConfig, KeyError, MasterKey, MigrateError, PoolSizes, Pools};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// The database's name in the embedded server.
 const NAME: &str = "annals";
 const KEY_FILE: &str = "master.key";
+/// The schema that is there as long as a restore has not come to its end.
+pub(crate) const RESTORING: &str = "annals_restoring";
 
 /// Why the database cannot be used.
 #[derive(Debug, Error)]
@@ -56,6 +59,11 @@ pub enum DatabaseError {
     /// The schema is older than the program.
     #[error("the database lacks {0} migration(s) of this program: run `annals migrate` with the same settings, then start this again")]
     Pending(usize),
+    /// A restore has not come to its end.
+    #[error(
+        "database {0} is being restored, or a restore into it was cut off: wait for it, or run `annals restore` again, which begins anew"
+    )]
+    Unfinished(String),
 }
 
 /// A database that is there to be used. End it with [`Database::close`].
@@ -84,9 +92,9 @@ impl Database {
     pub async fn open(config: &Config) -> Result<Self, DatabaseError> {
         match config.database_url() {
             Some(url) => {
-                let path = config.master_key_file.as_deref().ok_or(DatabaseError::NoKey)?;
+                let path = key_file(config)?;
                 let owner = url.options()?;
-                let master = MasterKey::read(path)?;
+                let master = MasterKey::read(&path)?;
                 tracing::info!(database = %url, "using the database of DATABASE_URL");
                 Ok(Self { cluster: None, owner: Owner::new(owner), master, server: url.to_string() })
             }
@@ -98,7 +106,7 @@ impl Database {
         make_enterable(&config.data_dir).map_err(|error| DatabaseError::DataDir { path: config.data_dir.clone(), error })?;
         let master = match &config.master_key_file {
             Some(path) => MasterKey::read(path)?,
-            None => MasterKey::read_or_make(&config.data_dir.join(KEY_FILE))?,
+            None => MasterKey::read_or_make(&key_file(config)?)?,
         };
         let cluster = Cluster::start(&config.data_dir, cluster::Options::default()).await?;
         let server = format!("embedded in {}", config.data_dir.display());
@@ -117,11 +125,71 @@ impl Database {
         &self.master
     }
 
+    /// Which server, and which database of it; without a password.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Signs in as the owner.
+    ///
+    /// # Errors
+    /// The server does not let us in.
+    pub async fn connect(&self) -> Result<PgConnection, DatabaseError> {
+        self.owner.0.connect().await.map_err(|error| unreachable(&self.server, error))
+    }
+
+    /// What the programs of PostgreSQL need to sign in as the owner, as their environment (PostgreSQL's manual, "libpq,
+    /// Environment Variables").
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let owner = &self.owner.0;
+        let host = owner.get_socket().map_or_else(|| owner.get_host().into(), |dir| dir.clone().into_os_string());
+        let mut environment: Vec<(&'static str, OsString)> = vec![
+            ("PGHOST", host),
+            ("PGPORT", owner.get_port().to_string().into()),
+            ("PGUSER", owner.get_username().into()),
+            ("PGDATABASE", owner.get_database().unwrap_or(owner.get_username()).into()),
+            ("PGAPPNAME", "annals_backup".into()),
+        ];
+        let mut url = owner.to_url_lossy();
+        let password = url.password().map(str::to_owned);
+        for (name, value) in url.query_pairs() {
+            let variable = match &*name {
+                "sslmode" => "PGSSLMODE",
+                "sslrootcert" => "PGSSLROOTCERT",
+                "sslcert" => "PGSSLCERT",
+                "sslkey" => "PGSSLKEY",
+                _ => continue,
+            };
+            // sqlx writes a certificate's file as `file: PATH`; one that is written out in the URL has no variable.
+            let value = value.strip_prefix("file: ").unwrap_or(&value);
+            if !value.starts_with("-----BEGIN") {
+                environment.push((variable, value.into()));
+            }
+        }
+        // A URL decodes its queries only; the password is percent-encoded throughout, so nothing is taken for a plus.
+        url.set_query(password.map(|password| format!("password={password}")).as_deref());
+        environment.extend(url.query_pairs().map(|(_, password)| ("PGPASSWORD", password.into_owned().into())));
+        environment
+    }
+
     /// Applies the migrations that are missing.
     ///
     /// # Errors
-    /// The server does not let us in, lacks the right, or is newer than the program.
+    /// The server does not let us in, lacks the right, or is newer than the program; a restore is not at its end.
     pub async fn migrate(&self) -> Result<(), DatabaseError> {
+        let mut connection = self.connect().await?;
+        self.require_whole(&mut connection).await?;
+        connection.close().await.map_err(|error| unreachable(&self.server, error))?;
+        self.bring_up_to_date().await
+    }
+
+    /// As [`Database::migrate`], also in the middle of a restore.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn bring_up_to_date(&self) -> Result<(), DatabaseError> {
         event_store::migrate(&self.owner.0, &self.master).await.map_err(|error| match error {
             MigrateError::Database(error) => unreachable(&self.server, error),
             error @ (MigrateError::Migration(_) | MigrateError::WrongKey) => DatabaseError::Migrate(error),
@@ -142,11 +210,25 @@ impl Database {
     pub async fn require_migrated(&self, pools: &Pools) -> Result<(), DatabaseError> {
         // The plain connection answers at once where a pool would try for its whole patience.
         let options = pools.worker.connect_options();
-        let connection = options.connect().await.map_err(|error| unreachable(&self.server, error))?;
+        let mut connection = options.connect().await.map_err(|error| unreachable(&self.server, error))?;
+        self.require_whole(&mut connection).await?;
         connection.close().await.map_err(|error| unreachable(&self.server, error))?;
         match event_store::pending(&pools.worker).await {
             Ok(0) => Ok(()),
             Ok(missing) => Err(DatabaseError::Pending(missing)),
+            Err(error) => Err(unreachable(&self.server, error)),
+        }
+    }
+
+    /// Refuses a database that a restore has not finished.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unfinished`], or it cannot be asked.
+    pub(crate) async fn require_whole(&self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+        let restoring = sqlx::query_scalar("select to_regnamespace($1) is not null").bind(RESTORING).fetch_one(connection).await;
+        match restoring {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(DatabaseError::Unfinished(self.server.clone())),
             Err(error) => Err(unreachable(&self.server, error)),
         }
     }
@@ -156,6 +238,18 @@ impl Database {
         if let Some(cluster) = self.cluster {
             stop(cluster).await;
         }
+    }
+}
+
+/// Where the master key lies, or is to lie.
+///
+/// # Errors
+/// [`DatabaseError::NoKey`]: a server is named, but no key.
+pub fn key_file(config: &Config) -> Result<PathBuf, DatabaseError> {
+    match (&config.master_key_file, config.database_url()) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(_)) => Err(DatabaseError::NoKey),
+        (None, None) => Ok(config.data_dir.join(KEY_FILE)),
     }
 }
 
@@ -264,6 +358,33 @@ mod tests {
             assert!(!text.contains("hunter2"), "{text}");
         }
         assert!(error.to_string().contains("is the server running"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_programs_of_postgresql_are_told_how_to_sign_in_by_their_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        MasterKey::read_or_make(&key).unwrap();
+        let told = async |url: &str| {
+            let flags = ["--database-url", url, "--master-key-file", key.to_str().unwrap()];
+            let told = Database::open(&Config::of(&flags)).await.unwrap().environment();
+            told.into_iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect::<Vec<_>>()
+        };
+        let named = told("postgres://owner:p%40ss%2Bw%20%C3%B6rd%25@db.example:6432/annals?sslmode=verify-full&sslrootcert=/ca.pem").await;
+        for part in [
+            "PGHOST=db.example",
+            "PGPORT=6432",
+            "PGUSER=owner",
+            "PGDATABASE=annals",
+            "PGSSLMODE=verify-full",
+            "PGSSLROOTCERT=/ca.pem",
+            "PGPASSWORD=p@ss+w örd%",
+        ] {
+            assert!(named.contains(&part.to_owned()), "{part} is not in {named:?}");
+        }
+        let local = told("postgres://owner@localhost/annals?host=%2Ftmp%2Fannals-1").await;
+        assert!(local.contains(&"PGHOST=/tmp/annals-1".to_owned()), "{local:?}");
+        assert!(!local.iter().any(|told| told.starts_with("PGPASSWORD")), "{local:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod app;
+mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -24,4 +25,5 @@ pub mod passwords;
 pub mod rest;
 pub mod serve;
 pub mod system;
+mod teller;
 pub mod tokens;

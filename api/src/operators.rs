@@ -3,12 +3,11 @@
 use crate::accounts::Origin;
 use crate::app::App;
 use crate::operations::{self, Skip};
+use crate::teller::Teller;
 use anyhow::{Context, bail};
 use domain::Email;
-use projections::{Pace, Parked, RebuildProgress, Status, Tried};
+use projections::{Pace, Parked, Projector, RebuildProgress, Status, Tried};
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
-use std::time::{Duration, Instant};
 
 /// Which read models are made anew.
 #[derive(Debug, clap::Args)]
@@ -93,10 +92,19 @@ pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon, pace }: &Rebuil
     }
     let pace = Pace::percent(*pace).context("--pace is 1 to 100")?;
     let mut teller = Teller::new();
-    let outcome = projections::rebuild(&projector, &names, pace, &mut |now: &RebuildProgress| teller.tell(now)).await;
+    let outcome = made_anew(&projector, &names, pace, &mut teller).await;
     teller.end();
-    let mut text = format!("Made anew: {told}.\n");
-    for standing in outcome? {
+    Ok(format!("Made anew: {told}.\n{}", outcome?))
+}
+
+/// Makes read models anew, all where none is named, and tells how it goes; a line for each that stands still then.
+pub(crate) async fn made_anew(projector: &Projector, names: &[String], pace: Pace, teller: &mut Teller) -> anyhow::Result<String> {
+    let progress = &mut |now: &RebuildProgress| {
+        let last = now.events >= now.of_events;
+        if last { teller.tell_now(now) } else { teller.tell(now) }
+    };
+    let mut text = String::new();
+    for standing in projections::rebuild(projector, names, pace, progress).await? {
         let _infallible = writeln!(
             text,
             "{} of {} stands still before event {}: {}",
@@ -104,41 +112,6 @@ pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon, pace }: &Rebuil
         );
     }
     Ok(text)
-}
-
-/// Tells progress: one line that changes on a terminal, a line of the log each second elsewhere.
-struct Teller {
-    terminal: bool,
-    told: Instant,
-    open: bool,
-}
-
-impl Teller {
-    fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), told: Instant::now(), open: false }
-    }
-
-    fn tell(&mut self, now: &RebuildProgress) {
-        let every = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(1) };
-        let last = now.events >= now.of_events;
-        if !last && self.told.elapsed() < every {
-            return;
-        }
-        self.told = Instant::now();
-        if self.terminal {
-            // The rest of a longer line is cleared (ECMA-48, EL). Nobody reads standard error: then nobody is told.
-            let _ = write!(std::io::stderr(), "\r{now}\x1b[K").and_then(|()| std::io::stderr().flush());
-            self.open = true;
-        } else {
-            tracing::info!("{now}");
-        }
-    }
-
-    fn end(&self) {
-        if self.open {
-            let _ = writeln!(std::io::stderr());
-        }
-    }
 }
 
 /// How read models stand; what is to be printed.

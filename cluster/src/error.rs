@@ -19,6 +19,30 @@ pub enum ClusterError {
         /// The command that installs it on this kind of machine.
         install: String,
     },
+    /// No usable client programs; the text names the command that installs them.
+    #[error("{problem}. Install them ({install}), or name their directory in ANNALS_PG_BIN")]
+    NoTools {
+        /// What was looked for and what was found instead.
+        problem: String,
+        /// The command that installs it on this kind of machine.
+        install: String,
+    },
+    /// One of PostgreSQL's programs failed.
+    #[error("{program} ended with {status}: {said}")]
+    ToolFailed {
+        /// Which one.
+        program: &'static str,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The end of what it said.
+        said: String,
+    },
+    /// One of PostgreSQL's programs was stopped, as asked.
+    #[error("{program} was stopped before it was done; run it again")]
+    ToolStopped {
+        /// Which one.
+        program: &'static str,
+    },
     /// An operation of the system failed.
     #[error("could not {action} {}: {source}", path.display())]
     Io {

@@ -18,6 +18,7 @@ mod locks;
 mod pid_file;
 mod server;
 mod throwaway;
+mod tools;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -28,6 +29,7 @@ use server::Server;
 
 pub use error::ClusterError;
 pub use throwaway::{sweep_throwaways, throwaway_dir};
+pub use tools::Tools;
 
 /// The superuser of every embedded cluster; it has no password.
 const SUPERUSER: &str = "annals";

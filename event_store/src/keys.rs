@@ -113,6 +113,13 @@ impl MasterKey {
         hex::encode(&self.derive("fingerprint")[..8])
     }
 
+    /// A seal under which a text can lie where others may write: HMAC-SHA256 (RFC 2104) with a key of this purpose, in
+    /// hexadecimal.
+    #[must_use]
+    pub fn seal(&self, purpose: &str, text: &[u8]) -> String {
+        hmac_hex(&self.derive(purpose), &[text])
+    }
+
     /// The password of a database role.
     #[must_use]
     pub fn role_password(&self, role: &str) -> String {

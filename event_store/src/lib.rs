@@ -24,7 +24,7 @@ pub use append::{AppendCounts, Appender, AppenderConfig, Placement};
 pub use commands::{Commands, Committed, ExecuteError, Request, Target};
 pub use error::StoreError;
 pub use keys::{KeyError, MasterKey};
-pub use migrate::{MigrateError, migrate, pending};
+pub use migrate::{MigrateError, check_key, create_roles, knows, migrate, pending};
 pub use pools::{BY_KEY, PoolSizes, Pools};
 pub use reader::{Poison, Reader, Span};
 pub use transaction::{begin, begin_with};

@@ -44,18 +44,7 @@ const ATTEMPTS: u32 = 20;
 
 async fn apply(connection: &mut PgConnection, master: &MasterKey) -> Result<(), MigrateError> {
     check_key(connection, master).await?;
-    let mut attempt = 1;
-    // Advisory locks hold for one database, roles belong to the cluster: two migrations that meet at a role make
-    // PostgreSQL refuse one of them (XX000 "tuple concurrently updated", 23505, 42710), which then goes again.
-    while let Err(error) = roles(connection, master).await {
-        let met =
-            error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "XX000" | "23505" | "42710"));
-        if !met || attempt == ATTEMPTS {
-            return Err(error.into());
-        }
-        attempt += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    create_roles(connection, master).await?;
     connection.execute("set role annals_owner").await?;
     connection.execute("create schema if not exists annals").await?;
     // sqlx keeps its own table in the first schema of the path.
@@ -71,9 +60,39 @@ async fn apply(connection: &mut PgConnection, master: &MasterKey) -> Result<(), 
     Ok(())
 }
 
+/// Creates the roles of the cluster that are missing, with the passwords that derive from the master key, and lets them
+/// into this database. May be run again, and by many at once.
+///
+/// # Errors
+/// The sign-in lacks the right to create roles.
+pub async fn create_roles(connection: &mut PgConnection, master: &MasterKey) -> Result<(), sqlx::Error> {
+    let mut attempt = 1;
+    // Advisory locks hold for one database, roles belong to the cluster: two migrations that meet at a role make
+    // PostgreSQL refuse one of them (XX000 "tuple concurrently updated", 23505, 42710), which then goes again.
+    while let Err(error) = roles(connection, master).await {
+        let met =
+            error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "XX000" | "23505" | "42710"));
+        if !met || attempt == ATTEMPTS {
+            return Err(error);
+        }
+        attempt += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Whether this program has the migration of this number.
+#[must_use]
+pub fn knows(migration: i64) -> bool {
+    MIGRATOR.version_exists(migration)
+}
+
 /// Refuses a master key that is not the one this database was first migrated with, before anything is changed by it:
 /// under another key nothing that is sealed opens, and claims of personal names are lost.
-async fn check_key(connection: &mut PgConnection, master: &MasterKey) -> Result<(), MigrateError> {
+///
+/// # Errors
+/// [`MigrateError::WrongKey`], or the database cannot be asked, or not by this sign-in.
+pub async fn check_key(connection: &mut PgConnection, master: &MasterKey) -> Result<(), MigrateError> {
     let known: bool = sqlx::query_scalar("select to_regclass('vault.master_key') is not null").fetch_one(&mut *connection).await?;
     if !known {
         return Ok(());

@@ -15,8 +15,9 @@ begin
       execute format('create role %I login', role);
     end if;
   end loop;
-  -- The owner hands the definer functions over, so it is a member of those who own them; never the reverse.
-  grant annals_append, annals_vault to annals_owner;
+  -- The owner hands the definer functions over, so it is a member of those who own them; never the reverse. As a
+  -- member of these and of the worker it also sees every row of what it owns: backups are taken as the owner.
+  grant annals_append, annals_vault, annals_worker to annals_owner;
   execute format('grant annals_owner to %I', current_user);
   execute format('grant create, connect on database %I to annals_owner', current_database());
   execute format('grant connect on database %I to annals_api, annals_loader, annals_worker', current_database());

@@ -5,6 +5,7 @@
 #![allow(clippy::type_complexity, reason = "tables of trials")]
 
 mod accounts;
+mod backup;
 mod chaos;
 mod graphql;
 mod harness;

@@ -12,7 +12,7 @@ use clap::Parser;
 use domain::UserId;
 use projections::NodeId;
 use projections::pipeline::{ItemFilter, ItemOrder, Priority, items};
-use projections::query::{PageArgs, Scope};
+use projections::query::{Desk, PageArgs};
 use serde::Serialize;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -88,7 +88,7 @@ struct Sending {
 
 impl Caller for Sending {
     async fn command(&mut self) -> Result<u64> {
-        let mut scope = Scope::begin(&self.pool, self.company.tenant.id, Some(self.user)).await?;
+        let mut scope = Desk::new(self.pool.clone(), Some(self.user)).scope(self.company.tenant.id).await?;
         let query = sqlx::query(&self.sql).bind(self.company.tenant.id.0).bind(self.company.tenant.board.pipeline.0).bind(HIGH);
         let rows = query.fetch_all(scope.connection()).await?;
         scope.end().await?;
@@ -148,7 +148,7 @@ async fn compare(list: &List, options: &Options, database: &PgConnectOptions) ->
 /// The statement that the program sends, as the server knows it.
 async fn statement(house: &House) -> Result<String> {
     let company = &house.active[0];
-    let mut scope = Scope::begin(&house.app.pools.api, company.tenant.id, Some(company.people[0].user)).await?;
+    let mut scope = Desk::new(house.app.pools.api.clone(), Some(company.people[0].user)).scope(company.tenant.id).await?;
     let pipeline_id = Some(NodeId(company.tenant.board.pipeline));
     let filter = ItemFilter { pipeline_id, priority: Some(Priority::High), ..ItemFilter::default() };
     let page = PageArgs { first: Some(ROWS), ..PageArgs::default() };

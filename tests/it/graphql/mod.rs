@@ -140,7 +140,7 @@ impl Client {
 #[derive(Debug)]
 pub(crate) struct Reply {
     status: u16,
-    text: String,
+    pub(crate) text: String,
     body: Value,
 }
 
@@ -231,7 +231,7 @@ pub(crate) struct Acme {
 }
 
 impl Acme {
-    async fn new(world: &World, mark: &str) -> Self {
+    pub(crate) async fn new(world: &World, mark: &str) -> Self {
         Self::at(&world.app, &world.http(), mark, mark).await
     }
 
@@ -375,7 +375,7 @@ pub(crate) struct Board {
     stages: Vec<Uuid>,
 }
 
-fn uuid(value: &Value) -> Uuid {
+pub(crate) fn uuid(value: &Value) -> Uuid {
     value.as_str().unwrap_or_else(|| panic!("no id: {value}")).parse().unwrap()
 }
 

@@ -20,20 +20,35 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// A fresh copy of the template.
-    pub(crate) async fn new() -> Self {
-        Self::on(server()).await
-    }
-
-    /// The same on this server, where the template is made first; it must be there until the database is dropped.
-    pub(crate) async fn on(server: PgConnectOptions) -> Self {
+    /// One with nothing in it on this server, which must be there until it is dropped; and the superuser's connection that
+    /// made it.
+    async fn named(server: PgConnectOptions) -> (Self, PgConnection) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let template = template(&server).await;
         let name = format!("it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let database = Self { name, server };
         let mut connection = database.server.clone().connect().await.unwrap();
         // A killed run may have left one of this name behind.
         connection.execute(format!("drop database if exists {} with (force)", database.name).as_str()).await.unwrap();
+        (database, connection)
+    }
+
+    /// A database in which nothing ever was.
+    pub(crate) async fn empty() -> Self {
+        let (database, mut connection) = Self::named(server()).await;
+        connection.execute(format!("create database {}", database.name).as_str()).await.unwrap();
+        connection.close().await.unwrap();
+        database
+    }
+
+    /// A fresh copy of the template.
+    pub(crate) async fn new() -> Self {
+        Self::on(server()).await
+    }
+
+    /// The same on this server, where the template is made first.
+    pub(crate) async fn on(server: PgConnectOptions) -> Self {
+        let (database, connection) = Self::named(server).await;
+        let template = template(&database.server).await;
         let create = format!("create database {} template {template}", database.name);
         super::eventually("the template to be free", || {
             // Another copy of the template is being made: object_in_use (PostgreSQL, appendix A).
