@@ -91,7 +91,7 @@ impl Caller for Sending {
         let mut scope = Desk::new(self.pool.clone(), Some(self.user)).scope(self.company.tenant.id).await?;
         let query = sqlx::query(&self.sql).bind(self.company.tenant.id.0).bind(self.company.tenant.board.pipeline.0).bind(HIGH);
         let rows = query.fetch_all(scope.connection()).await?;
-        scope.end().await?;
+        scope.end();
         // One more than is shown tells whether there are more.
         Ok(rows.len().min(ROWS as usize) as u64)
     }
@@ -155,7 +155,7 @@ async fn statement(house: &House) -> Result<String> {
     items(&mut scope, &filter, ItemOrder::UpdatedAtDesc, &page).await?;
     let sql = "select statement from pg_prepared_statements where statement like 'select (select row_to_json%read_models.pipeline_items%'";
     let found: Vec<String> = sqlx::query_scalar(sql).fetch_all(scope.connection()).await?;
-    scope.end().await?;
+    scope.end();
     let [statement] = &found[..] else { anyhow::bail!("the list is {} statements", found.len()) };
     Ok(statement.clone())
 }

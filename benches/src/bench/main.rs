@@ -180,7 +180,8 @@ async fn bench(options: &Options, times: Times, database: &PgConnectOptions) -> 
     let machine = Machine::of(&mut admin).await?;
     let cpu = Cpu::of(&mut admin).await?;
 
-    let config = AppenderConfig { groups: options.groups, batch_commands: options.batch, swift: !options.locking, ..AppenderConfig::default() };
+    let config =
+        AppenderConfig { groups: options.groups, batch_commands: options.batch, swift: !options.locking, ..AppenderConfig::default() };
     let (commands, pools) = annals::commands(database, &master, config);
     let commands = Arc::new(commands);
     let founded = if options.no_wide { TENANTS } else { MANY_TENANTS };

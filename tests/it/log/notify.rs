@@ -74,6 +74,11 @@ async fn whoever_loses_a_connection_is_told_to_look_at_everything() {
         others.lock().unwrap().contains(&Heard::Log(vec![(tenant, 1)])).then_some(())
     })
     .await;
+    // What is told last is told with all that was noted before: then it has nothing left to tell when it is cut.
+    let last = TenantId(new_id());
+    one.wake.note(last, 1);
+    let is_last = |heard: &Heard| matches!(heard, Heard::Log(logs) if logs.contains(&(last, 1)));
+    eventually("the last of it to be told", || async { others.lock().unwrap().iter().any(is_last).then_some(()) }).await;
 
     others.lock().unwrap().clear();
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name = 'annals_notify'";
