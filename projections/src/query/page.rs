@@ -6,7 +6,7 @@ use crate::model::{Common, ReadModel, Stored};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use thiserror::Error;
 
@@ -164,9 +164,12 @@ fn json<R: ReadModel>() -> String {
     format!("(select row_to_json(r) from (select {}) r) as row", columns::<R>())
 }
 
-fn decode<R: ReadModel>(row: &Value) -> Result<Stored<R>, sqlx::Error> {
+/// Straight from the text: each of the two passes over what is not its own.
+fn decode<R: ReadModel>(row: &PgRow) -> Result<Stored<R>, sqlx::Error> {
     let decode = |error: serde_json::Error| sqlx::Error::Decode(format!("a row of {}: {error}", R::TABLE).into());
-    Ok(Stored { row: R::deserialize(row).map_err(decode)?, common: Common::deserialize(row).map_err(decode)? })
+    // Of type json, which comes as the text it is.
+    let text: &str = row.try_get_unchecked("row")?;
+    Ok(Stored { row: serde_json::from_str(text).map_err(decode)?, common: serde_json::from_str(text).map_err(decode)? })
 }
 
 /// The rows that pass a filter, at most `limit`, in the order of a bare `order by` text.
@@ -179,8 +182,7 @@ pub async fn rows<R: ReadModel>(scope: &mut Scope, filter: impl Filter, order: &
     filter(&mut query);
     // Bound, so that look-ups of so many ids and of so many more are one statement.
     query.push(format!(" order by {order} limit ")).push_bind(limit);
-    let rows: Vec<Value> = query.build_query_scalar().fetch_all(scope.connection()).await?;
-    rows.iter().map(decode).collect()
+    query.build().fetch_all(scope.connection()).await?.iter().map(decode).collect()
 }
 
 /// As [`rows`], over all the tenants that row-level security shows to this scope: what a user may see of their own
@@ -197,8 +199,7 @@ pub(crate) async fn rows_of_all_tenants<R: ReadModel>(
     let mut query = QueryBuilder::new(format!("select {} from read_models.{} t where true", json::<R>(), R::TABLE));
     filter(&mut query);
     query.push(format!(" order by {order} limit {limit}"));
-    let rows: Vec<Value> = query.build_query_scalar().fetch_all(scope.connection()).await?;
-    rows.iter().map(decode).collect()
+    query.build().fetch_all(scope.connection()).await?.iter().map(decode).collect()
 }
 
 /// The row of a key, if there is one.
@@ -249,7 +250,7 @@ pub async fn page<R: ReadModel>(scope: &mut Scope, filter: impl Filter, sort: &S
     let found = query.build().fetch_all(scope.connection()).await.map_err(|error| malformed(error, &window))?;
     let mut rows = found
         .iter()
-        .map(|found| Ok((Cursor { order: sort.name.to_owned(), key: found.try_get("key")? }, decode(&found.try_get("row")?)?)))
+        .map(|found| Ok((Cursor { order: sort.name.to_owned(), key: found.try_get("key")? }, decode(found)?)))
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
     let more = i64::try_from(rows.len()).unwrap_or(i64::MAX) > window.limit;
     rows.truncate(usize::try_from(window.limit).unwrap_or(usize::MAX));
