@@ -6,9 +6,12 @@ use crate::error::is_connection_loss;
 use domain::TenantId;
 use sqlx::PgPool;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+/// How long a statement may take that takes a moment, before another connection is tried.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Questions that wait, or go with one statement, at the most.
 const MOST: usize = 1_000;
 
@@ -110,12 +113,20 @@ async fn answer(loader: PgPool, mut asked: mpsc::Receiver<Question>) {
 }
 
 async fn look(loader: &PgPool, questions: &[Question]) -> Result<Vec<Option<Seen>>, sqlx::Error> {
-    let rows: Vec<(i64, Option<String>, Option<i64>, i64)> = sqlx::query_as(LOOK)
+    let mut connection = loader.acquire().await?;
+    let asking = sqlx::query_as(LOOK)
         .bind(questions.iter().map(|question| question.kind as i32).collect::<Vec<_>>())
         .bind(questions.iter().map(|question| question.tenant.0).collect::<Vec<_>>())
         .bind(questions.iter().map(|question| question.name.as_str()).collect::<Vec<_>>())
-        .fetch_all(loader)
-        .await?;
+        .fetch_all(&mut *connection);
+    let rows: Vec<(i64, Option<String>, Option<i64>, i64)> = match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(rows) => rows?,
+        Err(elapsed) => {
+            // It may never answer again, and everybody asks here.
+            drop(connection.detach());
+            return Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)));
+        }
+    };
     let mut seen = vec![None; questions.len()];
     for (n, holder, reached, access) in rows {
         let place = usize::try_from(n - 1).ok().and_then(|n| seen.get_mut(n));

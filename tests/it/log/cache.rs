@@ -5,6 +5,7 @@ use domain::pipeline::{ItemCommand, NewStage, Pipeline, PipelineCommand, Pipelin
 use domain::roles::BuiltInRole;
 use domain::workspace::{Membership, MembershipCommand};
 use domain::{ItemId, StageId};
+use event_store::{StoreError, begin};
 
 fn stage(id: StageId) -> NewStage {
     NewStage { key: named("late"), name: named("Late"), is_terminal: false, color: None, wip_limit: None, stage_id: Some(id) }
@@ -77,4 +78,17 @@ async fn a_role_given_in_one_process_counts_at_once_in_another() {
     log.send::<Membership>(team.by(team.owner), team.membership(member), revoke).await.unwrap();
     assert_eq!(code_of(&create().await), "FORBIDDEN");
     audit(&log).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_log_that_does_not_answer_is_told_so_and_who_asks_later_is_answered() {
+    let log = Log::new().await;
+    let team = Team::new(&log).await;
+    let mut holding = begin(&log.admin).await.unwrap();
+    sqlx::query("lock table event_store.heads in access exclusive mode").execute(&mut *holding).await.unwrap();
+    let access = log.process.commands.access();
+    let asked = access.fresh(team.tenant).await;
+    assert!(asked.as_ref().is_err_and(StoreError::is_transient), "{asked:?}");
+    holding.rollback().await.unwrap();
+    assert!(access.fresh(team.tenant).await.unwrap().is_member(team.owner));
 }
