@@ -59,14 +59,15 @@ impl StoreError {
     /// True when the server has no room or no connection left, for anybody: nothing was written.
     #[must_use]
     pub fn is_exhaustion(error: &sqlx::Error) -> bool {
-        is_exhaustion(error)
+        // 53100 disk full, 53300 too many connections (PostgreSQL, appendix A). Out of memory may be one command's fault.
+        error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "53100" | "53300"))
     }
 
     /// True when trying again later may help.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Overloaded | Self::Unavailable => true,
-            Self::Database(error) => is_connection_loss(error) || is_exhaustion(error),
+            Self::Database(error) => is_connection_loss(error) || Self::is_exhaustion(error),
             Self::Data { .. } | Self::Sealed { .. } => false,
         }
     }
@@ -87,10 +88,4 @@ pub(crate) fn is_connection_loss(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
-}
-
-/// As [`StoreError::is_exhaustion`].
-fn is_exhaustion(error: &sqlx::Error) -> bool {
-    // 53100 disk full, 53300 too many connections (PostgreSQL, appendix A). Out of memory may be one command's fault.
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "53100" | "53300"))
 }

@@ -272,7 +272,7 @@ async fn set_password(ctx: &Context<'_>, change: PasswordChange) -> Result<super
     let work = async {
         let signed = viewer.signed()?;
         let others = other_sessions(viewer, signed.session).await?;
-        change_password(&viewer.app, &viewer.origin, signed.user, change, &others).await?;
+        change_password(&viewer.app, viewer.acting(), signed.user, change, &others).await?;
         at_head(viewer, PLATFORM, signed.user.0).await
     };
     settle(viewer, PLATFORM, work.await, Arguments::Inline).await
@@ -312,7 +312,7 @@ async fn end(ctx: &Context<'_>, session: SessionId) -> Result<super::payload::Pa
         if state.user_id() != Some(user) {
             return Err(ApiError::refusal(Code::NotFound.name(), "you have no such session", Some("sessionId")));
         }
-        end_session(&viewer.app, &viewer.origin, user, session, RevokeReason::Logout).await?;
+        end_session(&viewer.app, viewer.acting(), user, session, RevokeReason::Logout).await?;
         at_head(viewer, PLATFORM, session.0).await
     };
     settle(viewer, PLATFORM, work.await, Arguments::Inline).await

@@ -84,7 +84,7 @@ impl OperationsMutation {
             let viewer = Viewer::get(ctx)?;
             let user = viewer.administers(SYSTEM_PROJECTIONS).await?;
             let skip = Skip { read_model: &read_model, workspace: &workspace, position: position.0, reason: &reason };
-            operations::skip(&viewer.app, &viewer.origin, Some(user), viewer.key(ctx), skip).await
+            operations::skip(&viewer.app, viewer.acting(), Some(user), viewer.key(ctx), skip).await
         };
         Some(answer(skip.await))
     }

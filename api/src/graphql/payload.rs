@@ -229,7 +229,6 @@ async fn after<E: Entity>(viewer: &Viewer, tenant: TenantId, committed: &Committ
     Ok(entity)
 }
 
-/// Reads an entity of the platform or of the chosen workspace for a query: NOT_FOUND where there is none.
 /// Reads an entity of the chosen workspace as far as the user may see it.
 pub(crate) async fn seen<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<Option<E>, ApiError> {
     let Some(Ok(visible)) = E::READ.map(|permission| viewer.may(permission)) else { return Ok(None) };
@@ -242,6 +241,7 @@ pub(crate) async fn seen<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<Option<
     Ok(entity)
 }
 
+/// Reads an entity of the platform or of the chosen workspace for a query: NOT_FOUND where there is none.
 pub(crate) async fn found<E: Entity>(viewer: &Viewer, id: Uuid) -> Result<E, ApiError> {
     let mut scope =
         if E::ON_PLATFORM { viewer.platform_scope(E::READ_MODELS).await? } else { viewer.workspace_scope(E::READ_MODELS).await? };

@@ -28,7 +28,8 @@ pub(crate) struct Viewer {
     pub(crate) app: App,
     pub(crate) signed: Option<Signed>,
     pub(crate) chosen: Option<Chosen>,
-    pub(crate) origin: Origin,
+    /// Taken by [`Viewer::acting`] alone.
+    pub(super) origin: Origin,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) consistency: Consistency,
     /// Where the signed-in user reads.
@@ -163,11 +164,16 @@ impl Viewer {
         self.idempotency_key.as_ref().map(|key| format!("{key}:{response_key}"))
     }
 
+    /// Where commands come from, for whoever is about to send some. They take their time, and other connections: nobody
+    /// waits for one while holding another, so what was read at the desk until now is closed.
+    pub(crate) fn acting(&self) -> &Origin {
+        self.desk.close();
+        &self.origin
+    }
+
     /// The request of a command that the user sends to a log.
     pub(crate) fn request(&self, ctx: &Context<'_>, tenant: TenantId) -> Result<Request, ApiError> {
         let signed = self.signed()?;
-        // A command takes its time, and other connections: nobody waits for one while holding another.
-        self.desk.close();
-        Ok(Request { key: self.key(ctx), ..self.origin.request(Principal::User(signed.user), tenant) })
+        Ok(Request { key: self.key(ctx), ..self.acting().request(Principal::User(signed.user), tenant) })
     }
 }

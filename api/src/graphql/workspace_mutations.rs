@@ -192,7 +192,7 @@ async fn create(ctx: &Context<'_>, input: CreateWorkspaceInput) -> Result<Payloa
     };
     let work = async {
         let asked = (name.to_string(), slug.to_string());
-        let made = create_team_workspace(&viewer.app, &viewer.origin, user, NewTeam { id, name, slug, plan: None }).await?;
+        let made = create_team_workspace(&viewer.app, viewer.acting(), user, NewTeam { id, name, slug, plan: None }).await?;
         let reused = made == id && viewer.idempotency_key.is_some() && created_as(viewer, id).await? != Some(asked);
         if reused {
             return Err(ApiError::refusal(
@@ -223,6 +223,6 @@ async fn set_slug(ctx: &Context<'_>, slug: String) -> Result<Payload<Workspace>>
         Ok(_) => return Err(ApiError::internal(&"a command of another name than its own").into()),
         Err(error) => return Ok(invalid(error)),
     };
-    let changed = change_slug(&viewer.app, &viewer.origin, user, workspace, slug).await;
+    let changed = change_slug(&viewer.app, viewer.acting(), user, workspace, slug).await;
     settle(viewer, workspace.into(), changed, Arguments::Inline).await
 }
