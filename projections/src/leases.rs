@@ -6,7 +6,6 @@ mod sql;
 
 use crate::registry::Models;
 use sqlx::PgPool;
-use sqlx::postgres::PgConnection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,19 +94,24 @@ impl Leases {
         self.0.held.borrow().keys().copied().collect()
     }
 
-    /// Of these tenants, those whose leases are ours. They stay so until the transaction ends, since whoever takes a
-    /// lease waits for this lock.
-    pub(crate) async fn hold(&self, connection: &mut PgConnection, tenants: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+    pub(crate) fn worker(&self) -> Uuid {
+        self.0.worker
+    }
+
+    /// The leases of these tenants that are ours as far as we know.
+    pub(crate) fn claim(&self, tenants: &[Uuid]) -> Held {
         let wanted: BTreeSet<i32> = tenants.iter().copied().map(shard).collect();
-        let held: Held = self.0.held.borrow().iter().filter(|(shard, _)| wanted.contains(shard)).map(|(k, v)| (*k, *v)).collect();
-        let ours: BTreeSet<i32> = sql::hold(connection, self.0.worker, &held).await?.into_iter().collect();
-        let lost: Held = held.into_iter().filter(|(shard, _)| !ours.contains(shard)).collect();
+        self.0.held.borrow().iter().filter(|(shard, _)| wanted.contains(shard)).map(|(k, v)| (*k, *v)).collect()
+    }
+
+    /// Of what was claimed the database knows these shards alone to be ours: the others are lost.
+    pub(crate) fn confirm(&self, claim: &Held, ours: &BTreeSet<i32>) {
+        let lost: Held = claim.iter().filter(|(shard, _)| !ours.contains(shard)).map(|(k, v)| (*k, *v)).collect();
         if !lost.is_empty() {
             self.lose(&lost);
             // Perhaps they may be had again.
             self.0.again.notify_one();
         }
-        Ok(tenants.iter().copied().filter(|tenant| ours.contains(&shard(*tenant))).collect())
     }
 
     /// Another worker has taken these from us.

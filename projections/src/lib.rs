@@ -2,6 +2,7 @@
 #![recursion_limit = "512"]
 
 mod control;
+mod fold;
 mod freshness;
 pub mod identity;
 mod leases;

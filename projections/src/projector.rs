@@ -2,17 +2,20 @@
 //! narrowed down to one read model of one tenant, which is parked; everything else goes on.
 
 mod batch;
+mod checkpoints;
 mod error;
 mod parking;
 mod versions;
 
-pub(crate) use batch::{Stretch, lock_checkpoints, refused, touches};
+pub(crate) use batch::{Stretch, refused, touches};
+pub(crate) use checkpoints::lock_checkpoints;
 pub use error::ProjectError;
 
+use crate::fold::Model;
 use crate::freshness::Freshness;
 use crate::leases::{Held, LeaseConfig, Leases, SHARDS, Standing, shard};
 use crate::registry::Models;
-use crate::table::{Model, Table};
+use crate::table::Table;
 use crate::troubles::Troubles;
 use domain::TenantId;
 use event_store::{BY_KEY, Pools, Reader, Vault, Wake, Woken};

@@ -1,6 +1,7 @@
 //! Which read models there are.
 
-use crate::table::{Model, ModelOf, Table};
+use crate::fold::{Model, ModelOf};
+use crate::table::Table;
 use crate::{Common, ReadModel};
 use sqlx::PgPool;
 use std::collections::BTreeSet;

@@ -3,7 +3,6 @@
 
 use super::Held;
 use sqlx::PgPool;
-use sqlx::postgres::PgConnection;
 use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
@@ -159,22 +158,4 @@ pub(super) async fn leave(pool: &PgPool, worker: Uuid) -> Result<(), sqlx::Error
     .await?;
     sqlx::query("delete from read_models.workers where id = $1").bind(worker).execute(pool).await?;
     Ok(())
-}
-
-/// Locks these leases for as long as the transaction lasts; answers the shards of those that this worker still holds
-/// under the same token.
-pub(super) async fn hold(connection: &mut PgConnection, worker: Uuid, held: &Held) -> Result<Vec<i32>, sqlx::Error> {
-    if held.is_empty() {
-        return Ok(Vec::new());
-    }
-    sqlx::query_scalar(
-        "select l.shard from unnest($2::int[], $3::bigint[]) as mine (shard, token)
-         join read_models.leases l on l.shard = mine.shard and l.token = mine.token
-         where l.holder = $1 order by l.shard for share of l",
-    )
-    .bind(worker)
-    .bind(held.keys().copied().collect::<Vec<_>>())
-    .bind(held.values().copied().collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await
 }

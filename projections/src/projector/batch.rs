@@ -1,14 +1,15 @@
 //! One batch: a stretch of the log of each of some tenants is read, folded, written and checked off in one
 //! transaction. Invariant: rows and checkpoint move together or not at all.
 
-use super::parking::{Parking, parked};
+use super::parking::Parking;
 use super::{ProjectError, Projector};
-use crate::table::{Changes, FoldError, Model};
-use chrono::{DateTime, Utc};
+use crate::fold::{Changes, FoldError, Model};
+use crate::table::{Table, load, write};
 use domain::{Recorded, TenantId};
 use event_store::{Poison, Span, StoreError, begin_with};
+use futures::future::try_join;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
@@ -25,45 +26,36 @@ impl Projector {
     /// the database refuses is parked. Answers the tenants that may have more.
     pub(super) async fn project(&self, tenants: &[Uuid], careful: bool) -> Result<Vec<Uuid>, ProjectError> {
         let mut transaction = begin_with(&self.pool, self.begin.clone()).await?;
-        let tenants = &self.hold(&mut transaction, tenants).await?;
-        if tenants.is_empty() {
-            return Ok(Vec::new());
-        }
-        let checkpoints = lock_checkpoints(&mut transaction, tenants).await?;
+        let checkpoints = self.lock(&mut transaction, tenants).await?;
         if checkpoints.is_empty() {
             return Ok(Vec::new());
         }
-        self.check_fit(&mut transaction).await?;
         let share = (self.config.batch_events / i64::try_from(checkpoints.len()).unwrap_or(1)).max(1);
         let spans: Vec<Span> = checkpoints.iter().map(|(tenant, after)| Span { tenant: *tenant, after: *after, limit: share }).collect();
-        let stretches = self.read(&spans).await?;
+        let read = async { Ok(self.read(&spans).await?) };
+        let (parked, stretches) = try_join(self.check_fit(&mut transaction, tenants), read).await?;
         if stretches.is_empty() {
             // Keeps checkpoints that were made just now, so that the next look finds them.
             transaction.commit().await?;
             return Ok(Vec::new());
         }
-        let parked = parked(&mut transaction, tenants).await?;
         let mut parking = Vec::new();
-        for model in self.models.iter() {
-            let mine = stretches
-                .iter()
-                .filter(|(tenant, _)| !parked.contains(&(tenant.0, model.table().to_owned())))
-                .map(|(tenant, stretch)| (*tenant, stretch));
-            self.apply(&mut transaction, model, mine.collect(), careful, &mut parking).await?;
-        }
+        let mine = |model: &dyn Model| {
+            let goes_on = |(tenant, _): &(&TenantId, &Stretch)| !parked.contains(&(tenant.0, model.table().to_owned()));
+            stretches.iter().filter(goes_on).map(|(tenant, stretch)| (*tenant, stretch)).collect()
+        };
+        let folded = self.fold(&mut transaction, self.models.iter().map(|model| (model, mine(model))), &mut parking).await?;
+        let reached: Vec<(TenantId, i64)> = stretches.iter().map(|(tenant, stretch)| (*tenant, stretch.last)).collect();
+        let changes = if careful {
+            write_carefully(&mut transaction, folded, &mut parking).await?;
+            Vec::new()
+        } else {
+            folded.into_iter().map(|folded| (folded.table, folded.changes)).collect()
+        };
         for parking in &parking {
             self.park(&mut transaction, parking).await?;
         }
-        let reached: Vec<(TenantId, i64)> = stretches.iter().map(|(tenant, stretch)| (*tenant, stretch.last)).collect();
-        let now: Option<DateTime<Utc>> = sqlx::query_scalar(
-            "update read_models.checkpoints c set position = r.position from unnest($1::uuid[], $2::bigint[]) as r (tenant_id, position)
-             where c.tenant_id = r.tenant_id returning clock_timestamp()",
-        )
-        .bind(reached.iter().map(|(tenant, _)| tenant.0).collect::<Vec<_>>())
-        .bind(reached.iter().map(|(_, position)| *position).collect::<Vec<_>>())
-        .fetch_all(&mut *transaction)
-        .await?
-        .pop();
+        let now = write(&mut transaction, changes, &reached).await?;
         transaction.commit().await?;
         // By the database's clock alone, which both times come from.
         let delay = metrics::histogram!("projection_delay_seconds");
@@ -76,14 +68,6 @@ impl Projector {
         standing.iter().for_each(|tenant| self.freshness.forget(TenantId(*tenant)));
         self.freshness.note(reached.into_iter().filter(|(tenant, _)| !standing.contains(&tenant.0)));
         Ok(stretches.iter().filter(|(_, stretch)| stretch.last - stretch.after >= share).map(|(tenant, _)| tenant.0).collect())
-    }
-
-    /// Of these tenants, those that are ours until the transaction ends; all of them where there are no leases.
-    pub(super) async fn hold(&self, connection: &mut PgConnection, tenants: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
-        match &self.leases {
-            Some(leases) => leases.hold(connection, tenants).await,
-            None => Ok(tenants.to_vec()),
-        }
     }
 
     /// Reads spans of the log, tenant by tenant.
@@ -112,70 +96,85 @@ impl Projector {
         Ok(stretches)
     }
 
-    /// Takes stretches of several tenants into one read model. Those that fail are listed in `parking`.
-    pub(super) async fn apply(
-        &self,
+    /// Folds stretches of several tenants into each of these read models. Those that fail are listed in `parking`.
+    pub(super) async fn fold<'a>(
+        &'a self,
         connection: &mut PgConnection,
-        model: &dyn Model,
-        stretches: Vec<(TenantId, &Stretch)>,
-        careful: bool,
+        work: impl IntoIterator<Item = (&'a dyn Model, Vec<(TenantId, &'a Stretch)>)>,
         parking: &mut Vec<Parking>,
-    ) -> Result<(), ProjectError> {
-        let Some(table) = self.tables.get(model.table()) else { return Ok(()) };
-        let mut park = |tenant: TenantId, stretch: &Stretch, FoldError { position, error }: FoldError| {
-            parking.push(Parking { tenant, read_model: model.table(), position: stretch.after, failing: position, error });
-        };
+    ) -> Result<Vec<Folded<'a>>, ProjectError> {
         // Which rows do the events touch?
         let mut touched = Vec::new();
-        for (tenant, stretch) in stretches {
-            match touches(model, stretch) {
-                Ok((events, keys)) if !keys.is_empty() || !(events.is_empty() || model.loads()) => {
-                    touched.push((tenant, stretch, events, keys))
+        for (model, stretches) in work {
+            let Some(table) = self.tables.get(model.table()) else { continue };
+            let mut mine = Vec::new();
+            for (tenant, stretch) in stretches {
+                match touches(model, stretch) {
+                    Ok((events, keys)) if !keys.is_empty() || !(events.is_empty() || model.loads()) => {
+                        mine.push((tenant, stretch, events, keys))
+                    }
+                    Ok(_) => {}
+                    Err(error) => parking.push(Parking::of(model, tenant, stretch, error)),
                 }
-                Ok(_) => {}
-                Err(error) => park(tenant, stretch, error),
+            }
+            if !mine.is_empty() {
+                touched.push((model, table, mine));
             }
         }
-        if touched.is_empty() {
-            return Ok(());
+        let mut wanted: Vec<(&Table, Vec<(Uuid, &str)>)> = Vec::new();
+        for (_, table, mine) in &touched {
+            let keys = mine.iter().flat_map(|(tenant, _, _, keys)| keys.iter().map(|key| (tenant.0, key.as_str())));
+            wanted.push((table, keys.collect()));
         }
-        let keys: Vec<(Uuid, &str)> =
-            touched.iter().flat_map(|(tenant, _, _, keys)| keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
-        let mut rows: HashMap<Uuid, BTreeMap<String, serde_json::Value>> = HashMap::new();
-        if !keys.is_empty() {
-            for ((tenant, key), row) in table.load(connection, &keys).await? {
-                rows.entry(tenant).or_default().insert(key, row);
-            }
-        }
-        let mut changes = Changes::default();
-        let mut written = Vec::new();
-        for (tenant, stretch, events, _) in &touched {
-            match model.fold(rows.remove(&tenant.0).unwrap_or_default(), table, events) {
-                Ok(folded) => {
-                    changes.append(folded);
-                    written.push((*tenant, *stretch));
+        let loaded = load(connection, &wanted).await?;
+        let mut folded = Vec::new();
+        for ((model, table, mine), mut rows) in touched.into_iter().zip(loaded) {
+            let mut of = Folded { model, table, changes: Changes::default(), written: Vec::new() };
+            for (tenant, stretch, events, _) in mine {
+                match model.fold(rows.remove(&tenant.0).unwrap_or_default(), table, &events) {
+                    Ok(changes) => {
+                        of.changes.append(changes);
+                        of.written.push((tenant, stretch));
+                    }
+                    Err(error) => parking.push(Parking::of(model, tenant, stretch, error)),
                 }
-                Err(error) => park(*tenant, stretch, error),
             }
+            folded.push(of);
         }
-        if !careful {
-            return Ok(table.write(connection, changes).await?);
-        }
+        Ok(folded)
+    }
+}
+
+/// What a batch makes of one read model.
+pub(super) struct Folded<'a> {
+    model: &'a dyn Model,
+    table: &'a Table,
+    changes: Changes,
+    written: Vec<(TenantId, &'a Stretch)>,
+}
+
+/// Writes each read model under a savepoint, and lists in `parking` what the database refuses.
+pub(super) async fn write_carefully(
+    connection: &mut PgConnection,
+    folded: Vec<Folded<'_>>,
+    parking: &mut Vec<Parking>,
+) -> Result<(), ProjectError> {
+    for Folded { model, table, changes, written } in folded {
         let mut savepoint = connection.begin().await?;
-        match table.write(&mut savepoint, changes).await {
-            Ok(()) => savepoint.commit().await?,
+        match write(&mut savepoint, vec![(table, changes)], &[]).await {
+            Ok(_) => savepoint.commit().await?,
             Err(error) if refused(&error) => {
                 savepoint.rollback().await?;
                 for (tenant, stretch) in written {
                     // Of several events it is not known which; a retry finds it.
                     let position = (stretch.last == stretch.after + 1).then_some(stretch.last);
-                    park(tenant, stretch, FoldError { position, error: format!("writing: {error}") });
+                    parking.push(Parking::of(model, tenant, stretch, FoldError { position, error: format!("writing: {error}") }));
                 }
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The events of a stretch that a read model reads, and the rows to load before they are folded.
@@ -187,24 +186,6 @@ pub(crate) fn touches<'a>(model: &dyn Model, stretch: &'a Stretch) -> Result<(Ve
     let events: Vec<&Recorded> = stretch.events.iter().filter(|event| model.reads(event.aggregate_type)).collect();
     let keys = if model.loads() { model.keys(&events)? } else { BTreeSet::new() };
     Ok((events, keys))
-}
-
-/// Locks the checkpoints of these tenants that no other worker is at, making those that are missing.
-pub(crate) async fn lock_checkpoints(connection: &mut PgConnection, tenants: &[Uuid]) -> Result<Vec<(TenantId, i64)>, sqlx::Error> {
-    sqlx::query(
-        "insert into read_models.checkpoints (tenant_id, position) select t, 0 from unnest($1::uuid[]) as t
-         where not exists (select from read_models.checkpoints c where c.tenant_id = t) order by t on conflict do nothing",
-    )
-    .bind(tenants)
-    .execute(&mut *connection)
-    .await?;
-    let rows = sqlx::query(
-        "select tenant_id, position from read_models.checkpoints where tenant_id = any ($1) order by tenant_id for update skip locked",
-    )
-    .bind(tenants)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((TenantId(row.try_get("tenant_id")?), row.try_get("position")?))).collect()
 }
 
 /// True when the database has refused what was written, and would again.

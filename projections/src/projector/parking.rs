@@ -1,14 +1,13 @@
 //! What has come to a standstill: one read model of one tenant, which waits and is tried again while everything else
 //! goes on. Invariant: a parked read model has taken in the log up to its own position, and not an event more.
 
-use super::batch::lock_checkpoints;
+use super::batch::{Stretch, write_carefully};
 use super::{ProjectError, Projector};
+use crate::fold::{FoldError, Model};
 use crate::skips::Skips;
-use crate::table::Model;
 use domain::TenantId;
 use event_store::{Span, begin};
 use sqlx::postgres::PgConnection;
-use std::collections::HashSet;
 use uuid::Uuid;
 
 /// A read model of a tenant that has come to a standstill.
@@ -19,6 +18,12 @@ pub(super) struct Parking {
     /// The event at fault, if it is known.
     pub(super) failing: Option<i64>,
     pub(super) error: String,
+}
+
+impl Parking {
+    pub(super) fn of(model: &dyn Model, tenant: TenantId, stretch: &Stretch, FoldError { position, error }: FoldError) -> Self {
+        Self { tenant, read_model: model.table(), position: stretch.after, failing: position, error }
+    }
 }
 
 impl Projector {
@@ -65,9 +70,8 @@ impl Projector {
         let mut limit = None;
         loop {
             let mut transaction = begin(&self.pool).await?;
-            let ours = self.hold(&mut transaction, &[tenant.0]).await?;
-            let Some((_, checkpoint)) = lock_checkpoints(&mut transaction, &ours).await?.pop() else { return Ok(()) };
-            self.check_fit(&mut transaction).await?;
+            let Some((_, checkpoint)) = self.lock(&mut transaction, &[tenant.0]).await?.pop() else { return Ok(()) };
+            self.check_fit(&mut transaction, &[]).await?;
             // Locked: while an operator records a skip, this waits, and then knows of it.
             let position: Option<(i64, Option<i64>)> =
                 sqlx::query_as("select position, failing from read_models.parked where tenant_id = $1 and read_model = $2 for update")
@@ -84,8 +88,9 @@ impl Projector {
             stretches.values_mut().for_each(|stretch| stretch.pass_over(skips.of(tenant, model.table())));
             let reached = stretches.get(&tenant).map_or(after, |stretch| stretch.last);
             let mut parking = Vec::new();
-            self.apply(&mut transaction, model, stretches.iter().map(|(tenant, stretch)| (*tenant, stretch)).collect(), true, &mut parking)
-                .await?;
+            let mine = stretches.iter().map(|(tenant, stretch)| (*tenant, stretch)).collect();
+            let folded = self.fold(&mut transaction, vec![(model, mine)], &mut parking).await?;
+            write_carefully(&mut transaction, folded, &mut parking).await?;
             if let Some(parking) = parking.pop() {
                 let events = reached - after;
                 if events > 1 {
@@ -121,13 +126,4 @@ impl Projector {
             limit = Some(most.saturating_mul(4));
         }
     }
-}
-
-/// What is parked of these tenants: tenant and read model.
-pub(super) async fn parked(connection: &mut PgConnection, tenants: &[Uuid]) -> Result<HashSet<(Uuid, String)>, sqlx::Error> {
-    let rows: Vec<(Uuid, String)> = sqlx::query_as("select tenant_id, read_model from read_models.parked where tenant_id = any ($1)")
-        .bind(tenants)
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().collect())
 }

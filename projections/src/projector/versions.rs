@@ -6,8 +6,9 @@ use crate::rebuild::Pace;
 use event_store::begin;
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Postgres};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use uuid::Uuid;
 
 impl Projector {
     /// Refuses to begin over tables of a newer program. Where nothing was ever projected, the tables are this program's.
@@ -54,17 +55,36 @@ impl Projector {
 
     /// That the tables are this program's. Asked in every transaction that writes, behind the lock of the checkpoints:
     /// a rebuild may have put others in their place.
-    pub(super) async fn check_fit(&self, connection: &mut PgConnection) -> Result<(), ProjectError> {
-        match self.outdated(connection).await?.first() {
+    /// Answers with it what is parked of these tenants: tenant and read model.
+    pub(super) async fn check_fit(&self, connection: &mut PgConnection, tenants: &[Uuid]) -> Result<HashSet<(Uuid, String)>, ProjectError> {
+        let rows: Vec<(String, Option<i32>, Option<Uuid>)> = sqlx::query_as(
+            "select read_model, version, null::uuid from read_models.versions
+             union all select read_model, null, tenant_id from read_models.parked where tenant_id = any ($1)",
+        )
+        .bind(tenants)
+        .fetch_all(connection)
+        .await?;
+        let (mut found, mut parked) = (HashMap::new(), HashSet::new());
+        for (read_model, version, tenant) in rows {
+            match (version, tenant) {
+                (Some(version), _) => drop(found.insert(read_model, version)),
+                (None, Some(tenant)) => drop(parked.insert((tenant, read_model))),
+                (None, None) => {}
+            }
+        }
+        match self.judge(found)?.first() {
             Some(read_model) => Err(ProjectError::Outdated { read_model }),
-            None => Ok(()),
+            None => Ok(parked),
         }
     }
 
     /// The read models whose tables hold the rows of an older program.
     async fn outdated<'e>(&self, executor: impl Executor<'e, Database = Postgres>) -> Result<Vec<&'static str>, ProjectError> {
-        let mut found: HashMap<String, i32> =
-            sqlx::query_as("select read_model, version from read_models.versions").fetch_all(executor).await?.into_iter().collect();
+        self.judge(sqlx::query_as("select read_model, version from read_models.versions").fetch_all(executor).await?.into_iter().collect())
+    }
+
+    /// The same of what was found.
+    fn judge(&self, mut found: HashMap<String, i32>) -> Result<Vec<&'static str>, ProjectError> {
         let mut outdated = Vec::new();
         for model in self.models.iter() {
             match found.remove(model.table()) {

@@ -2,15 +2,16 @@
 //! Invariant: rows and progress are written together or not at all.
 
 use super::{Next, Pace, locked, set_rebuilt, shared};
+use crate::fold::{Changes, FoldError, Model};
 use crate::projector::{ProjectError, Projector, Stretch, refused};
 use crate::skips::Skips;
-use crate::table::{Changes, FoldError, Model};
+use crate::table::{load, write};
 use domain::{Recorded, TenantId};
 use event_store::{Span, StoreError, begin};
 use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -296,12 +297,7 @@ impl<'a> Fill<'a> {
         }
         let keys: Vec<(Uuid, &str)> =
             parts.iter().flat_map(|(tenant, _, part)| part.keys.iter().map(|key| (tenant.0, key.as_str()))).collect();
-        let mut rows: HashMap<Uuid, BTreeMap<String, Value>> = HashMap::new();
-        if !keys.is_empty() {
-            for ((tenant, key), row) in table.load(connection, &keys).await? {
-                rows.entry(tenant).or_default().insert(key, row);
-            }
-        }
+        let mut rows = load(connection, &[(table, keys)]).await?.pop().unwrap_or_default();
         let mut changes = Changes::default();
         for (tenant, _, part) in &mut parts {
             let before = rows.remove(&tenant.0).unwrap_or_default();
@@ -326,9 +322,9 @@ impl<'a> Fill<'a> {
                 "error": error,
             }));
         }
-        match table.write(connection, changes).await {
+        match write(connection, vec![(table, changes)], &[]).await {
             Err(error) if refused(&error) => Err(refuse(format!("writing: {error}"))),
-            outcome => Ok(outcome?),
+            outcome => Ok(outcome.map(drop)?),
         }
     }
 

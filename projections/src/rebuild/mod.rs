@@ -8,9 +8,10 @@ mod swap;
 
 pub use replay::replay;
 
+use crate::fold::Model;
 use crate::projector::{ProjectError, Projector};
 use crate::registry::Models;
-use crate::table::{Model, Table};
+use crate::table::Table;
 use domain::TenantId;
 use event_store::begin;
 use fill::Fill;

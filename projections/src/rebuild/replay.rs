@@ -2,9 +2,10 @@
 //! want to see that both are the same.
 
 use super::{RebuildError, named};
+use crate::fold::{FoldError, Model};
 use crate::projector::{ProjectError, Projector, lock_checkpoints, touches};
 use crate::skips::Skips;
-use crate::table::{FoldError, Model};
+use crate::table::{load, write};
 use domain::TenantId;
 use event_store::{Span, StoreError, begin};
 use serde_json::Value;
@@ -49,9 +50,9 @@ impl Projector {
             stretch.pass_over(skips.of(tenant, model.table()));
             let (events, keys) = touches(model, &stretch).map_err(failed)?;
             let wanted: Vec<(Uuid, &str)> = keys.iter().map(|key| (tenant.0, key.as_str())).collect();
-            let rows = table.load(connection, &wanted).await?.into_iter().map(|((_, key), row)| (key, row)).collect();
-            let changes = model.fold(rows, table, &events).map_err(failed)?;
-            table.write(connection, changes).await?;
+            let mut rows = load(connection, &[(table, wanted)]).await?.pop().unwrap_or_default();
+            let changes = model.fold(rows.remove(&tenant.0).unwrap_or_default(), table, &events).map_err(failed)?;
+            write(connection, vec![(table, changes)], &[]).await?;
             after = stretch.last;
         }
         Ok((table.all(connection, tenant.0).await?, stands))
