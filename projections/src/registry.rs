@@ -35,6 +35,7 @@ impl Models {
             ModelOf::<crate::pipeline::Item>::boxed(),
             ModelOf::<crate::pipeline::ItemTag>::boxed(),
             ModelOf::<crate::pipeline::ItemHistory>::boxed(),
+            ModelOf::<crate::pipeline::ItemCount>::boxed(),
             ModelOf::<crate::pipeline::StageDay>::boxed(),
             ModelOf::<crate::pipeline::TaskTemplate>::boxed(),
             ModelOf::<crate::pipeline::Task>::boxed(),

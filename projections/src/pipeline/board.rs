@@ -47,40 +47,6 @@ pub async fn items_by_stage(
     Ok(items)
 }
 
-/// How many items stand in each of these stages, deleted ones not counted. A stage without any is left out.
-///
-/// # Errors
-/// The database.
-pub async fn item_counts_by_stage(
-    scope: &mut Scope,
-    stages: &[StageId],
-    owned_by: Option<UserId>,
-) -> Result<HashMap<StageId, i64>, sqlx::Error> {
-    let ids: Vec<Uuid> = stages.iter().map(|id| id.0).collect();
-    let counts = counts(scope, "t.stage_id", owned_by, |query| {
-        query.push(" and t.stage_id = any (").push_bind(ids.clone()).push(")");
-    })
-    .await?;
-    Ok(counts.into_iter().filter_map(|(id, count)| Some((StageId(id?), count))).collect())
-}
-
-/// How many open items each of these pipelines has. A pipeline without any is left out.
-///
-/// # Errors
-/// The database.
-pub async fn item_counts_by_pipeline(
-    scope: &mut Scope,
-    pipelines: &[PipelineId],
-    owned_by: Option<UserId>,
-) -> Result<HashMap<PipelineId, i64>, sqlx::Error> {
-    let ids: Vec<Uuid> = pipelines.iter().map(|id| id.0).collect();
-    let counts = counts(scope, "t.pipeline_id", owned_by, |query| {
-        query.push(" and t.status = 'OPEN' and t.pipeline_id = any (").push_bind(ids.clone()).push(")");
-    })
-    .await?;
-    Ok(counts.into_iter().filter_map(|(id, count)| Some((PipelineId(id?), count))).collect())
-}
-
 /// How many items are somebody's to do.
 #[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
 #[graphql(name = "AssigneeCountRow")]
@@ -114,7 +80,8 @@ pub async fn items_by_assignee(
     Ok(counts.into_iter().map(|(user, items)| AssigneeCount { user_id: user.map(|id| NodeId(UserId(id))), items }).collect())
 }
 
-async fn counts(
+/// How many items there are by a column, among those that pass a filter; the most first. Deleted ones are not counted.
+pub(super) async fn counts(
     scope: &mut Scope,
     by: &str,
     owned_by: Option<UserId>,

@@ -4,12 +4,14 @@
 //! - [`Stage`], [`Operator`]: what else belongs to a pipeline.
 //! - [`Item`]: a card, with [`ItemTag`] beside it to find it by tag.
 //! - [`ItemHistory`]: what happened to items, event by event.
+//! - [`ItemCount`]: how many items stand in a stage, and how many open ones a pipeline has.
 //! - [`StageDay`]: how many items entered and left a stage on a day.
 //! - [`TaskTemplate`], [`Task`], [`TaskDecision`]: what is to be done, and what was decided about it.
 
 mod board;
 mod decisions;
 mod history;
+mod item_counts;
 mod item_filter;
 mod items;
 mod metrics;
@@ -24,9 +26,10 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use board::{AssigneeCount, item_counts_by_pipeline, item_counts_by_stage, items_by_assignee, items_by_stage, neighbour_ranks};
+pub use board::{AssigneeCount, items_by_assignee, items_by_stage, neighbour_ranks};
 pub use decisions::{TaskDecision, task_decisions};
 pub use history::{HistoryKind, ItemHistory, StageTime, item_history, time_in_stage};
+pub use item_counts::{ItemCount, item_counts_by_pipeline, item_counts_by_stage};
 pub use item_filter::{ItemFilter, ItemOrder};
 pub use items::{Item, ItemStatus, Priority, count_items, item, items, items_by_id};
 pub use metrics::{StageDay, stage_days};

@@ -235,3 +235,38 @@ fn an_update_in_a_history_names_the_fields_as_the_api_does() {
     let history: Vec<ItemHistory> = rows(&item_log([ItemEvent::PipelineItemUpdated { changes }])).into_values().collect();
     assert_eq!(history[1].changed, ["dueDate"]);
 }
+
+#[test]
+fn places_count_the_items_that_stand_there_and_pipelines_those_that_are_open() {
+    let other = PipelineId(Uuid::from_u128(0x101));
+    let transferred = |open| ItemEvent::PipelineItemTransferred {
+        from_pipeline_id: PIPELINE,
+        from_stage_id: OFFER,
+        pipeline_id: other,
+        stage_id: DONE,
+        rank: "c".into(),
+        left_stage_entered_at: minute(1),
+        entered_at: minute(4),
+        open,
+        wip_limit: None,
+    };
+    let counted = |then: Vec<ItemEvent>| {
+        let rows = rows::<ItemCount>(&item_log(then));
+        [INBOX.0, OFFER.0, DONE.0, PIPELINE.0, other.0].map(|place| rows.get(&place).map_or(0, |count| count.items))
+    };
+    let completed = |pipeline_id| ItemEvent::PipelineItemCompleted { pipeline_id, completed_at: minute(5) };
+    let deleted = |was_open| ItemEvent::PipelineItemDeleted { pipeline_id: PIPELINE, stage_id: OFFER, was_open };
+    let restored = |open| ItemEvent::PipelineItemRestored { pipeline_id: PIPELINE, stage_id: OFFER, open, wip_limit: None };
+    let to_offer = moved(INBOX, OFFER, 1, 2);
+    assert_eq!(counted(vec![]), [1, 0, 0, 1, 0]);
+    assert_eq!(counted(vec![to_offer.clone()]), [0, 1, 0, 1, 0]);
+    assert_eq!(counted(vec![to_offer.clone(), completed(PIPELINE)]), [0, 1, 0, 0, 0]);
+    assert_eq!(counted(vec![to_offer.clone(), transferred(true)]), [0, 0, 1, 0, 1]);
+    assert_eq!(counted(vec![to_offer.clone(), transferred(true), completed(other)]), [0, 0, 1, 0, 0]);
+    assert_eq!(counted(vec![to_offer.clone(), completed(PIPELINE), transferred(false)]), [0, 0, 1, 0, 0]);
+    let reopened = ItemEvent::PipelineItemReopened { pipeline_id: other };
+    assert_eq!(counted(vec![to_offer.clone(), completed(PIPELINE), transferred(false), reopened]), [0, 0, 1, 0, 1]);
+    assert_eq!(counted(vec![to_offer.clone(), deleted(true)]), [0, 0, 0, 0, 0]);
+    assert_eq!(counted(vec![to_offer.clone(), deleted(true), restored(true)]), [0, 1, 0, 1, 0]);
+    assert_eq!(counted(vec![to_offer, completed(PIPELINE), deleted(false), restored(false)]), [0, 1, 0, 0, 0]);
+}

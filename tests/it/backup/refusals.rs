@@ -196,7 +196,8 @@ async fn a_backup_of_an_older_program_is_brought_up_to_date_and_one_of_a_newer_i
     let database = world.stop().await;
     let mut admin = database.admin().await;
     // As it was before the migration that made this read model.
-    let before = "delete from annals._sqlx_migrations where version >= 46; drop table read_models.pipeline_metrics";
+    let before = "delete from annals._sqlx_migrations where version >= 47; drop table read_models.pipeline_item_counts;
+        drop statistics read_models.pipeline_items_places, read_models.pipeline_tasks_places";
     admin.execute(before).await.unwrap();
     done(dir.path(), &database.options(), &["backup", "older"]).await;
     let newer =

@@ -11,7 +11,7 @@ use sqlx::Executor;
 /// For each of them: in the workspace that is hurt each waits for a read model, and is told that it is behind.
 const FEW: usize = 3;
 /// The read models that read the events of items.
-const OF_ITEMS: [&str; 4] = ["pipeline_item_history", "pipeline_item_tags", "pipeline_items", "pipeline_metrics"];
+const OF_ITEMS: [&str; 5] = ["pipeline_item_counts", "pipeline_item_history", "pipeline_item_tags", "pipeline_items", "pipeline_metrics"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_poisoned_log_stops_what_reads_the_event_and_is_as_new_when_it_is_mended() {

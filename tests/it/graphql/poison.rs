@@ -109,7 +109,7 @@ async fn an_event_that_cannot_be_read_stops_the_read_models_of_its_aggregate_and
     admin.execute(spoil(r#"{"type":"PipelineItemUpdated","title":7}"#).as_str()).await.unwrap();
 
     let projecting = world.projecting().await;
-    let read_from_items = ["pipeline_item_history", "pipeline_item_tags", "pipeline_items", "pipeline_metrics"];
+    let read_from_items = ["pipeline_item_counts", "pipeline_item_history", "pipeline_item_tags", "pipeline_items", "pipeline_metrics"];
     settled(&world, &acme, &read_from_items).await;
     acme.owner.client.run("renameWorkspace", "name: \"Goes on\"", "name").await;
     acme.board().await;

@@ -144,6 +144,19 @@ async fn after_a_storm_read_models_are_their_replay_and_nothing_personal_lies_op
     is_dense(&mut admin).await;
     equals_its_replay(&world.app).await;
     world.audit().await;
+    // What is counted as it happens is what there is.
+    let miscounted: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+        "with places as (
+           select tenant_id, stage_id as place_id from read_models.pipeline_items where deleted_at is null
+           union all select tenant_id, pipeline_id from read_models.pipeline_items where status = 'OPEN'),
+         counted as (select tenant_id, place_id, count(*) as items from places group by 1, 2)
+         select place_id, coalesce(k.items, 0), coalesce(c.items, 0) from counted c
+         full join read_models.pipeline_item_counts k using (tenant_id, place_id) where k.items is distinct from coalesce(c.items, 0)",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(miscounted, [], "place, as counted, as it is");
 
     // The same through GraphQL: what a client sees is all there.
     for ground in &grounds {

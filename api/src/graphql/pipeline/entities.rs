@@ -231,9 +231,9 @@ load! {
     /// The operators of pipelines.
     OperatorsOf(PipelineId) -> Vec<Stored<rows::Operator>>, PIPELINES_READ, [rows::Operator::TABLE], |scope, ids, _owner| rows::operators_by_pipeline(scope, ids);
     /// How many open items pipelines have.
-    OpenItemsOf(PipelineId) -> i64, PIPELINE_ITEMS_READ, [rows::Item::TABLE], |scope, ids, owner| rows::item_counts_by_pipeline(scope, ids, owner);
+    OpenItemsOf(PipelineId) -> i64, PIPELINE_ITEMS_READ, [rows::ItemCount::TABLE, rows::Item::TABLE], |scope, ids, owner| rows::item_counts_by_pipeline(scope, ids, owner);
     /// How many items stand in stages.
-    ItemCountOf(StageId) -> i64, PIPELINE_ITEMS_READ, [rows::Item::TABLE], |scope, ids, owner| rows::item_counts_by_stage(scope, ids, owner);
+    ItemCountOf(StageId) -> i64, PIPELINE_ITEMS_READ, [rows::ItemCount::TABLE, rows::Item::TABLE], |scope, ids, owner| rows::item_counts_by_stage(scope, ids, owner);
     /// Task templates by id.
     TemplateOf(TaskTemplateId) -> Stored<rows::TaskTemplate>, TASK_TEMPLATES_READ, [rows::TaskTemplate::TABLE], |scope, ids, owner| rows::task_templates_by_id(scope, ids, owner);
     /// The first items of stages.
