@@ -5,11 +5,14 @@ mod batch;
 mod checkpoints;
 mod error;
 mod parking;
+mod rest;
 mod versions;
 
 pub(crate) use batch::{Stretch, refused, touches};
 pub(crate) use checkpoints::lock_checkpoints;
 pub use error::ProjectError;
+
+use rest::Rest;
 
 use crate::fold::Model;
 use crate::freshness::Freshness;
@@ -169,12 +172,13 @@ impl Projector {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looked = Instant::now();
         let mut pause = Duration::ZERO;
+        let mut rest = Rest::default();
         loop {
             let work = async {
                 tokio::select! {
                     _ = poll.tick() => {
                         looked = Instant::now();
-                        self.catch_up().await
+                        self.look(&mut rest).await
                     }
                     woken = wake.recv() => match woken {
                         Ok(Woken::Log(tenant, _)) => {
@@ -203,6 +207,7 @@ impl Projector {
                         tracing::info!(shards = now.len(), of = SHARDS, "leases have changed");
                         self.freshness.shared_out_anew();
                         known = now;
+                        rest = Rest::default();
                         self.follow(self.behind(Some(&gained)).await?).await
                     }
                 }
@@ -214,6 +219,7 @@ impl Projector {
             pause = match outcome {
                 Ok(()) => Duration::ZERO,
                 Err(error) => {
+                    rest = Rest::default();
                     tracing::error!(%error, "projecting; trying again");
                     (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(10))
                 }
@@ -232,6 +238,10 @@ impl Projector {
     /// # Errors
     /// The database.
     pub async fn catch_up(&self) -> Result<(), ProjectError> {
+        self.look(&mut Rest::default()).await
+    }
+
+    async fn look(&self, rest: &mut Rest) -> Result<(), ProjectError> {
         match self.renew().await {
             // Whoever has leases has lost them by that, and stands down.
             Err(ProjectError::Newer { .. } | ProjectError::Unknown { .. }) if self.leases.is_some() => {}
@@ -239,7 +249,13 @@ impl Projector {
         }
         self.troubles.forgive(&self.pool).await?;
         let shards: Option<Vec<i32>> = self.leases.as_ref().map(|leases| leases.shards().into_iter().collect());
-        self.follow(self.behind(shards.as_deref()).await?).await?;
+        let heads: i64 =
+            sqlx::query_scalar("select coalesce(sum(position), 0)::bigint from event_store.heads").fetch_one(&self.pool).await?;
+        if rest.is_broken(heads) {
+            let behind = self.behind(shards.as_deref()).await?;
+            *rest = if behind.is_empty() { Rest::at(heads) } else { Rest::default() };
+            self.follow(behind).await?;
+        }
         self.retry_parked(shards.as_deref()).await
     }
 
