@@ -2,8 +2,8 @@
 //! counting them then would cost what there is.
 
 use super::board::counts;
-use crate::query::Scope;
 use crate::ReadModel;
+use crate::query::Scope;
 use domain::pipeline::ItemEvent;
 use domain::{Decider, PipelineId, Recorded, StageId, UserId};
 use serde::{Deserialize, Serialize};
@@ -73,18 +73,8 @@ pub async fn item_counts_by_stage(
     stages: &[StageId],
     owned_by: Option<UserId>,
 ) -> Result<HashMap<StageId, i64>, sqlx::Error> {
-    let ids: Vec<Uuid> = stages.iter().map(|id| id.0).collect();
-    let found = match owned_by {
-        None => at(scope, &ids).await?,
-        // Their own are counted one by one.
-        Some(_) => {
-            counts(scope, "t.stage_id", owned_by, |query| {
-                query.push(" and t.stage_id = any (").push_bind(ids.clone()).push(")");
-            })
-            .await?
-        }
-    };
-    Ok(found.into_iter().filter_map(|(id, count)| Some((StageId(id?), count))).collect())
+    let found = at(scope, stages.iter().map(|id| id.0).collect(), owned_by, "t.stage_id", "").await?;
+    Ok(found.into_iter().map(|(id, count)| (StageId(id), count)).collect())
 }
 
 /// How many open items each of these pipelines has. A pipeline without any is left out. With `owned_by`, only what that
@@ -97,23 +87,31 @@ pub async fn item_counts_by_pipeline(
     pipelines: &[PipelineId],
     owned_by: Option<UserId>,
 ) -> Result<HashMap<PipelineId, i64>, sqlx::Error> {
-    let ids: Vec<Uuid> = pipelines.iter().map(|id| id.0).collect();
-    let found = match owned_by {
-        None => at(scope, &ids).await?,
-        Some(_) => {
-            counts(scope, "t.pipeline_id", owned_by, |query| {
-                query.push(" and t.status = 'OPEN' and t.pipeline_id = any (").push_bind(ids.clone()).push(")");
-            })
-            .await?
-        }
-    };
-    Ok(found.into_iter().filter_map(|(id, count)| Some((PipelineId(id?), count))).collect())
+    let found = at(scope, pipelines.iter().map(|id| id.0).collect(), owned_by, "t.pipeline_id", " and t.status = 'OPEN'").await?;
+    Ok(found.into_iter().map(|(id, count)| (PipelineId(id), count)).collect())
 }
 
-async fn at(scope: &mut Scope, places: &[Uuid]) -> Result<Vec<(Option<Uuid>, i64)>, sqlx::Error> {
-    sqlx::query_as("select place_id, items from read_models.pipeline_item_counts where tenant_id = $1 and place_id = any ($2) and items <> 0")
-        .bind(scope.tenant().0)
-        .bind(places)
-        .fetch_all(scope.connection())
-        .await
+/// How many items are at these places. What is somebody's own is counted one by one: `column` says where an item is, and
+/// `which` are counted there.
+async fn at(
+    scope: &mut Scope,
+    places: Vec<Uuid>,
+    owned_by: Option<UserId>,
+    column: &str,
+    which: &str,
+) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
+    if owned_by.is_some() {
+        let filter = format!("{which} and {column} = any (");
+        let found = counts(scope, column, owned_by, |query| {
+            query.push(&filter).push_bind(places.clone()).push(")");
+        });
+        return Ok(found.await?.into_iter().filter_map(|(id, count)| Some((id?, count))).collect());
+    }
+    sqlx::query_as(
+        "select place_id, items from read_models.pipeline_item_counts where tenant_id = $1 and place_id = any ($2) and items <> 0",
+    )
+    .bind(scope.tenant().0)
+    .bind(places)
+    .fetch_all(scope.connection())
+    .await
 }
