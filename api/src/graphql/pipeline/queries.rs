@@ -85,20 +85,10 @@ impl PipelineQuery {
             let filter = ItemFilter { owned_by: viewer.may(PIPELINE_ITEMS_READ)?.owner(), ..filter };
             shows_deleted(viewer, filter.include_deleted || filter.status == Some(rows::ItemStatus::Deleted))?;
             let mut scope = viewer.workspace_scope(Item::READ_MODELS).await?;
-            if let Some(id) = filter.pipeline_id {
-                exists(&mut scope, id.0).await?;
-            }
-            if let Some(id) = filter.stage_id
-                && rows::stages_by_id(&mut scope, &[id.0]).await?.is_empty()
-            {
-                return Err(ApiError::not_found(format!("there is no stage with the id {} in this workspace", id.0)));
-            }
-            if let Some(id) = filter.assigned_to
-                && projections::workspace::member(&mut scope, id.0).await?.is_none()
-            {
-                return Err(ApiError::not_found(format!("there is no member with the user id {} in this workspace", id.0)));
-            }
             let page = rows::items(&mut scope, &filter, order_by, &page_args(first, after, last, before)).await?;
+            if page.rows.is_empty() {
+                all_named(&mut scope, &filter).await?;
+            }
             let total = if counted(ctx) { Some(rows::count_items(&mut scope, &filter).await?) } else { None };
             scope.end();
             Ok::<_, ApiError>(Connection::new(page, total, Item))
@@ -224,6 +214,25 @@ async fn pipeline(ctx: &Context<'_>, id: PipelineId) -> Result<Pipeline> {
 /// The pipeline, or NOT_FOUND: ids in filters are no exception.
 pub(super) async fn exists(scope: &mut Scope, id: PipelineId) -> Result<Pipeline, ApiError> {
     one(scope, id, None).await
+}
+
+/// Refuses a list of items that names what is not there. Asked of an empty one alone: where there are items, there is what
+/// they are chosen by, and most lists have some.
+async fn all_named(scope: &mut Scope, filter: &ItemFilter) -> Result<(), ApiError> {
+    if let Some(id) = filter.pipeline_id {
+        exists(scope, id.0).await?;
+    }
+    if let Some(id) = filter.stage_id
+        && rows::stages_by_id(scope, &[id.0]).await?.is_empty()
+    {
+        return Err(ApiError::not_found(format!("there is no stage with the id {} in this workspace", id.0)));
+    }
+    if let Some(id) = filter.assigned_to
+        && projections::workspace::member(scope, id.0).await?.is_none()
+    {
+        return Err(ApiError::not_found(format!("there is no member with the user id {} in this workspace", id.0)));
+    }
+    Ok(())
 }
 
 async fn one(scope: &mut Scope, id: PipelineId, owner: Option<UserId>) -> Result<Pipeline, ApiError> {
