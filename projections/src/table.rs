@@ -193,6 +193,7 @@ pub(crate) async fn write(
          from unnest($2::uuid[], $3::bigint[]) as r (tenant_id, position) where c.tenant_id = r.tenant_id and $1::jsonb is not null
          returning clock_timestamp()"
     );
+    // $1 is named in the end, too, so that it has a type where nothing is written.
     let (tenants, positions): (Vec<Uuid>, Vec<i64>) = reached.iter().map(|(tenant, position)| (tenant.0, *position)).unzip();
     let times = sqlx::query_scalar(&sql).bind(Value::Object(rows)).bind(tenants).bind(positions).fetch_all(connection).await?;
     Ok(times.last().copied())
