@@ -4,7 +4,7 @@ use crate::accounts::Origin;
 use crate::app::App;
 use crate::operations::{self, Skip};
 use crate::teller::Teller;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use domain::Email;
 use projections::{Pace, Parked, Projector, RebuildProgress, Status, Tried};
 use std::fmt::Write as _;
@@ -18,9 +18,9 @@ pub(crate) struct Rebuild {
     #[arg(long)]
     abandon: bool,
     /// How much of the time it works, in percent; below 100 it takes one processor at the most, and leaves the rest of the
-    /// time to requests
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pace: u8,
+    /// time to requests. By itself it works all of the time while nobody asks anything, and half of it while somebody does
+    #[arg(long, default_value_t = Pace::AUTO, value_name = "auto|PERCENT")]
+    pace: Pace,
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,9 +90,8 @@ pub(crate) async fn rebuild(app: &App, Rebuild { which, abandon, pace }: &Rebuil
         projections::abandon(&projector, &names).await?;
         return Ok(format!("Given up, if it was begun: {told}.\n"));
     }
-    let pace = Pace::percent(*pace).context("--pace is 1 to 100")?;
     let mut teller = Teller::new();
-    let outcome = made_anew(&projector, &names, pace, &mut teller).await;
+    let outcome = made_anew(&projector, &names, *pace, &mut teller).await;
     teller.end();
     Ok(format!("Made anew: {told}.\n{}", outcome?))
 }

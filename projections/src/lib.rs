@@ -28,7 +28,7 @@ pub use leases::{LeaseConfig, SHARDS, Standing, shard};
 pub use model::{Common, ERASED, ReadModel, Stored};
 pub use node_id::NodeId;
 pub use projector::{ProjectError, Projector, ProjectorConfig};
-pub use rebuild::{Pace, RebuildError, RebuildProgress, Standstill, abandon, rebuild, replay};
+pub use rebuild::{NoPace, Pace, RebuildError, RebuildProgress, Standstill, abandon, rebuild, replay};
 pub use registry::{Models, mismatches, names};
 pub use scalars::{Date, JsonText, Position};
 pub use status::{LogLag, Parked, ReadModelStatus, RebuildStatus, Status, Worker, read_models, status};

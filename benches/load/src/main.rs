@@ -18,6 +18,7 @@ use crate::house::{House, SAMPLE};
 use crate::report::{Part, Report};
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use projections::Pace;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 use std::path::PathBuf;
@@ -72,9 +73,9 @@ struct Options {
     /// Then makes all read models anew while the load goes on; the rebuild is killed (-9) on its way and taken up again.
     #[arg(long)]
     rebuild: bool,
-    /// How much of the time that rebuild works, in percent
-    #[arg(long, default_value_t = 100)]
-    pace: u8,
+    /// How much of the time that rebuild works, in percent; by itself it gives way to the load.
+    #[arg(long, default_value_t = Pace::AUTO, value_name = "auto|PERCENT")]
+    pace: Pace,
     /// Where report.md, report.json and the pictures are written.
     #[arg(long, default_value = "target/load")]
     out: PathBuf,

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use projections::Pace;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ impl Metrics {
 }
 
 /// A rebuild by the command line, killed once on its way and taken up again.
-pub(crate) async fn rebuild(program: &Program, pace: u8, progress: impl AsyncFn() -> Result<f64>) -> Result<Rebuilt> {
+pub(crate) async fn rebuild(program: &Program, pace: Pace, progress: impl AsyncFn() -> Result<f64>) -> Result<Rebuilt> {
     let begun = Instant::now();
     let pace = pace.to_string();
     let command = ["rebuild", "--all", "--pace", &pace];

@@ -1,7 +1,8 @@
 //! Filling: batch by batch over the logs of all tenants, in the order of their ids and each as far as its checkpoint.
 //! Invariant: rows and progress are written together or not at all.
 
-use super::{Next, Pace, locked, set_rebuilt, shared};
+use super::pace::Pacer;
+use super::{Next, locked, set_rebuilt, shared};
 use crate::fold::{Changes, FoldError, Model};
 use crate::projector::{ProjectError, Projector, Stretch, refused};
 use crate::skips::Skips;
@@ -12,7 +13,7 @@ use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Tenants that one batch looks at, at the most.
@@ -32,6 +33,14 @@ pub(super) struct Fill<'a> {
     cursor: Uuid,
     /// So many events of one tenant only, while an event is looked for that cannot be written.
     narrow: Option<i64>,
+}
+
+/// What came of a batch.
+pub(super) struct Step {
+    /// So many events were taken in.
+    pub(super) events: i64,
+    /// Time was left to others.
+    pub(super) gives_way: bool,
 }
 
 /// A read model of a tenant: where it is, and where it has to come to.
@@ -94,14 +103,16 @@ impl<'a> Fill<'a> {
         Self { lane: Some((lane, of)), ..Self::new(projector, models) }
     }
 
-    /// Batch after batch, with a rest behind each: how many events each took in.
-    pub(super) fn steps(mut self, pace: Pace) -> impl Stream<Item = Result<i64, ProjectError>> + Send + 'a {
-        self.batch_events = pace.part(self.batch_events);
-        stream::try_unfold((self, pace, Duration::ZERO), async |(mut fill, pace, rest): (Fill<'a>, Pace, Duration)| {
-            tokio::time::sleep(rest).await;
-            let began = Instant::now();
+    /// Batch after batch, with a rest behind each.
+    pub(super) fn steps(self, pacer: &'a Pacer) -> impl Stream<Item = Result<Step, ProjectError>> + Send + 'a {
+        let full = self.batch_events;
+        stream::try_unfold((self, pacer, full), async |(mut fill, pacer, full): (Fill<'a>, &'a Pacer, i64)| {
+            let (stride, began) = (pacer.stride().await?, Instant::now());
+            fill.batch_events = stride.part(full);
+            let gives_way = stride.gives_way();
             let taken = fill.step().await?;
-            Ok(taken.map(|events| (events, (fill, pace, pace.rest(began.elapsed())))))
+            stride.rest(began.elapsed()).await;
+            Ok(taken.map(|events| (Step { events, gives_way }, (fill, pacer, full))))
         })
     }
 

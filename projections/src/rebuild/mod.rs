@@ -3,9 +3,11 @@
 //! goes on where it stopped, in this process or another.
 
 mod fill;
+mod pace;
 mod replay;
 mod swap;
 
+pub use pace::{NoPace, Pace};
 pub use replay::replay;
 
 use crate::fold::Model;
@@ -14,14 +16,12 @@ use crate::registry::Models;
 use crate::table::Table;
 use domain::TenantId;
 use event_store::begin;
-use fill::Fill;
+use fill::{Fill, Step};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use pace::Pacer;
 use std::fmt;
 use std::time::{Duration, Instant};
 use thiserror::Error;
-
-/// So much smaller is a batch of a rebuild that leaves time to others.
-const SMALLER: i64 = 40;
 
 /// Why read models could not be made anew.
 #[derive(Debug, Error)]
@@ -48,6 +48,8 @@ pub struct RebuildProgress {
     pub events: i64,
     /// Events to take in.
     pub of_events: i64,
+    /// Whether it leaves time to others just now.
+    pub gives_way: bool,
     /// Since this run began.
     pub elapsed: Duration,
 }
@@ -73,33 +75,8 @@ impl RebuildProgress {
 impl fmt::Display for RebuildProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = self.left().map_or_else(|| "time left not known yet".to_owned(), |left| format!("{} s left", left.as_secs()));
-        write!(f, "{} of {} events, {:.0} a second, {left}", self.events, self.of_events, self.rate())
-    }
-}
-
-/// How much of the time a rebuild works. What it leaves is others'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace(u8);
-
-impl Pace {
-    /// All of the time, and in two lanes.
-    pub const FULL: Self = Self(100);
-
-    /// So much of the time, from 1 to 100 percent. Below 100 it goes in one lane and by small batches, so that whoever
-    /// waits for a processor or a lock does not wait for long.
-    #[must_use]
-    pub fn percent(percent: u8) -> Option<Self> {
-        (1..=100).contains(&percent).then_some(Self(percent))
-    }
-
-    /// What a batch holds of a full one.
-    fn part(self, full: i64) -> i64 {
-        if self == Self::FULL { full } else { (full / SMALLER).max(1) }
-    }
-
-    /// How long to leave the machine to others after so much work.
-    fn rest(self, worked: Duration) -> Duration {
-        worked * u32::from(100 - self.0) / u32::from(self.0)
+        let way = if self.gives_way { ", giving way to others" } else { "" };
+        write!(f, "{} of {} events, {:.0} a second, {left}{way}", self.events, self.of_events, self.rate())
     }
 }
 
@@ -174,26 +151,29 @@ impl Projector {
         }
         let (before, of_events) = self.rebuilt(names).await?;
         let started = Instant::now();
-        let mut now = RebuildProgress { before, events: before, of_events, elapsed: Duration::ZERO };
-        let lanes = if pace == Pace::FULL { self.lanes() } else { 1 };
-        let fills = (0..lanes).map(|lane| Fill::lane(self, &models, lane, lanes).steps(pace).boxed());
+        let mut now = RebuildProgress { before, events: before, of_events, gives_way: false, elapsed: Duration::ZERO };
+        let pacer = Pacer::new(pace, self.pool().clone());
+        let lanes = if pace.has_lanes() { self.lanes() } else { 1 };
+        let fills = (0..lanes).map(|lane| Fill::lane(self, &models, lane, lanes).steps(&pacer).boxed());
         let mut fills = stream::select_all(fills);
-        while let Some(events) = fills.try_next().await? {
-            now = RebuildProgress { events: now.events + events, elapsed: started.elapsed(), ..now };
+        while let Some(Step { events, gives_way }) = fills.try_next().await? {
+            now = RebuildProgress { events: now.events + events, gives_way, elapsed: started.elapsed(), ..now };
             progress(&now);
         }
         let mut standing = Vec::new();
         for next in &models {
             // An index is made faster over rows that are there.
-            let mut began = Instant::now();
-            while self.index_next(next.model.table()).await? {
-                tokio::time::sleep(pace.rest(began.elapsed())).await;
-                began = Instant::now();
+            loop {
+                let (stride, began) = (pacer.stride().await?, Instant::now());
+                if !self.index_next(next.model.table()).await? {
+                    break;
+                }
+                stride.rest(began.elapsed()).await;
             }
             standing.extend(self.swap(next).await?);
         }
         // What came meanwhile was taken in by the swap.
-        progress(&RebuildProgress { events: now.of_events.max(now.events), elapsed: started.elapsed(), ..now });
+        progress(&RebuildProgress { events: now.of_events.max(now.events), gives_way: false, elapsed: started.elapsed(), ..now });
         Ok(standing)
     }
 
@@ -307,18 +287,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pace_leaves_the_rest_of_the_time_to_others() {
-        let pace = |percent| Pace::percent(percent).unwrap();
-        assert_eq!(pace(100).rest(Duration::from_secs(1)), Duration::ZERO);
-        assert_eq!(pace(25).rest(Duration::from_secs(1)), Duration::from_secs(3));
-        assert_eq!((pace(100).part(20_000), pace(50).part(20_000), pace(50).part(3)), (20_000, 500, 1));
-        assert_eq!([0, 101].map(Pace::percent), [None, None]);
-    }
-
-    #[test]
     fn progress_tells_the_rate_of_this_run_and_the_time_left() {
-        let now = RebuildProgress { before: 100, events: 150, of_events: 350, elapsed: Duration::from_secs(5) };
+        let now = RebuildProgress { before: 100, events: 150, of_events: 350, gives_way: false, elapsed: Duration::from_secs(5) };
         assert_eq!(now.to_string(), "150 of 350 events, 10 a second, 20 s left");
+        let yielding = RebuildProgress { gives_way: true, ..now };
+        assert_eq!(yielding.to_string(), "150 of 350 events, 10 a second, 20 s left, giving way to others");
         let begun = RebuildProgress { events: 100, ..now };
         assert_eq!(begun.to_string(), "100 of 350 events, 0 a second, time left not known yet");
     }

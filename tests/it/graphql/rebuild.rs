@@ -3,7 +3,7 @@
 
 use super::operations::administrator;
 use super::*;
-use crate::harness::eventually;
+use crate::harness::{Process, Team, eventually};
 use crate::program::{Program, annals};
 use projections::{Freshness, Pace, Projector, ProjectorConfig, RebuildProgress};
 use sqlx::{Connection, Executor, PgConnection};
@@ -101,7 +101,7 @@ async fn nobody_who_asks_or_writes_notices_that_all_read_models_are_made_anew() 
         });
     }
     let projector = small(&world, 100).await;
-    for pace in [Pace::FULL, Pace::percent(80).unwrap()] {
+    for pace in [Pace::FULL, Pace::percent(80).unwrap(), Pace::AUTO] {
         assert_eq!(projections::rebuild(&projector, &[], pace, &mut |_| {}).await.unwrap(), []);
     }
     done.store(true, Ordering::Relaxed);
@@ -119,6 +119,45 @@ async fn nobody_who_asks_or_writes_notices_that_all_read_models_are_made_anew() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_gives_way_while_somebody_asks_and_only_then() {
+    let world = World::without_projector().await;
+    let projecting = world.projecting().await;
+    let acme = Acme::new(&world, "acme").await;
+    projecting.stop().await;
+    let team = Team { tenant: acme.id.into(), owner: acme.owner.id, process: Process::of(&world.app) };
+    let board = team.board(2).await;
+    for _ in 0..40 {
+        futures::future::join_all((0..100).map(|_| team.item(&board))).await;
+    }
+    let projector = small(&world, 1_000).await;
+    projector.catch_up().await.unwrap();
+
+    let slow = small(&world, 1).await;
+    let (tell, mut told) = tokio::sync::watch::channel(true);
+    let run = tokio::spawn(async move {
+        projections::rebuild(&slow, &[], Pace::AUTO, &mut |now| {
+            tell.send_replace(now.gives_way);
+        })
+        .await
+    });
+    let soon = Duration::from_secs(60);
+    let found_alone = tokio::time::timeout(soon, told.wait_for(|gives_way| !gives_way)).await;
+    assert!(found_alone.is_ok_and(|told| told.is_ok()), "nobody asks, and it gives way");
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let client = acme.owner.client.clone();
+        busy.spawn(async move {
+            loop {
+                client.get("{ me { email } }", json!({})).await;
+            }
+        });
+    }
+    let found_others = tokio::time::timeout(soon, told.wait_for(|gives_way| *gives_way)).await;
+    assert!(found_others.is_ok_and(|told| told.is_ok()), "somebody asks, and it does not give way");
+    run.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
     let world = World::without_projector().await;
     let projecting = world.projecting().await;
@@ -131,7 +170,7 @@ async fn a_rebuild_that_is_stopped_anywhere_goes_on_where_it_was() {
     loop {
         // Stopped after a few batches, wherever that is.
         let (stop, mut stopped) =
-            tokio::sync::watch::channel(RebuildProgress { before: 0, events: 0, of_events: 0, elapsed: Duration::ZERO });
+            tokio::sync::watch::channel(RebuildProgress { before: 0, events: 0, of_events: 0, gives_way: false, elapsed: Duration::ZERO });
         let again = projector.clone();
         let names = ["pipeline_items".to_owned(), "pipeline_item_history".to_owned()];
         let run = tokio::spawn(async move {
