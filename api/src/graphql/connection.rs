@@ -1,5 +1,6 @@
 //! Connections after Relay's specification (GraphQL Cursor Connections), one shape for all lists.
 
+use super::listed::{Listed, Row, Rows};
 use crate::error::ApiError;
 use async_graphql::{Object, OutputType, SimpleObject, TypeName};
 use projections::query::{CursorError, MOST, Page, PageArgs, QueryError, USUAL};
@@ -33,15 +34,15 @@ impl<N: OutputType> TypeName for Edge<N> {
 
 /// Something in a list, with its place.
 #[Object(name_type)]
-impl<N: OutputType + Sync> Edge<N> {
+impl<N: Listed> Edge<N> {
     /// Its place: pass it on as `after` or `before`, in the same order.
     async fn cursor(&self) -> &str {
         &self.cursor
     }
 
     /// What stands there.
-    async fn node(&self) -> &N {
-        &self.node
+    async fn node(&self) -> Row<&N> {
+        Row(&self.node)
     }
 }
 
@@ -60,15 +61,15 @@ impl<N: OutputType> TypeName for Connection<N> {
 
 /// A page of a list.
 #[Object(name_type)]
-impl<N: OutputType + Sync> Connection<N> {
+impl<N: Listed> Connection<N> {
     /// The page, in the order asked for.
     async fn edges(&self) -> &[Edge<N>] {
         &self.edges
     }
 
     /// The page without cursors.
-    async fn nodes(&self) -> Vec<&N> {
-        self.edges.iter().map(|edge| &edge.node).collect()
+    async fn nodes(&self) -> Rows<&N> {
+        Rows(self.edges.iter().map(|edge| &edge.node).collect())
     }
 
     /// Where the page lies.

@@ -2,6 +2,7 @@
 //! members instead.
 
 use super::connection::{Connection, cost, page_args};
+use super::listed::listed;
 use super::loaders::load;
 use super::payload::{Answer, Arguments, Entity, at_head, found, refused, run, run_input, settle};
 use super::viewer::{PATIENCE, Viewer};
@@ -61,6 +62,8 @@ impl User {
 /// One sign-in of the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Session(Stored<rows::Session>);
+
+listed! { Session: rows::Session; }
 
 impl Entity for Session {
     type Aggregate = domain::identity::Session;

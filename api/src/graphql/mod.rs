@@ -4,6 +4,7 @@ mod codes;
 mod connection;
 mod consistency;
 mod identity;
+mod listed;
 mod loaders;
 mod node;
 mod operations;

@@ -3,6 +3,7 @@
 
 use super::connection::{Connection, cost, page_args};
 use super::identity::counted;
+use super::listed::listed;
 use super::loaders::{Key, load, load_many};
 use super::payload::Entity;
 use super::roles::{PermissionGrant, Role, granted, named};
@@ -121,6 +122,8 @@ pub(crate) struct Member {
     stored: Stored<rows::Member>,
     workspace: WorkspaceId,
 }
+
+listed! { Member: rows::Member; }
 
 impl Entity for Member {
     type Aggregate = domain::workspace::Membership;

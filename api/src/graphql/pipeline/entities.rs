@@ -1,6 +1,7 @@
 //! Pipelines, stages and items as clients see them: their rows, and what stands beside them.
 
 use crate::error::ApiError;
+use crate::graphql::listed::{Rows, listed};
 use crate::graphql::loaders::Loaders;
 use crate::graphql::payload::Entity;
 use crate::graphql::workspace::Member;
@@ -110,8 +111,8 @@ impl Stage {
     /// The items that stand in it, in their order; the first 100. Longer stages are paged through with
     /// `pipelineItems`.
     #[graphql(complexity = "10 * child_complexity")]
-    async fn items(&self, ctx: &Context<'_>) -> Result<Vec<Item>> {
-        Ok(loader(ctx)?.load_one(ItemsOf(self.stored.row.id.0)).await?.unwrap_or_default().into_iter().map(Item).collect())
+    async fn items(&self, ctx: &Context<'_>) -> Result<Rows<Item>> {
+        Ok(Rows(loader(ctx)?.load_one(ItemsOf(self.stored.row.id.0)).await?.unwrap_or_default().into_iter().map(Item).collect()))
     }
 }
 
@@ -187,6 +188,11 @@ pub(crate) struct ItemStage {
     name: String,
     /// Whether an item that enters it is completed.
     is_terminal: bool,
+}
+
+listed! {
+    Pipeline: rows::Pipeline;
+    Item: rows::Item;
 }
 
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Loaders>> {

@@ -3,6 +3,7 @@
 use super::entities::{Item, Pipeline};
 use crate::error::ApiError;
 use crate::graphql::connection::{Connection, cost, page_args};
+use crate::graphql::listed::listed;
 use crate::graphql::payload::Entity;
 use crate::graphql::viewer::Viewer;
 use crate::graphql::workspace::Member;
@@ -163,6 +164,8 @@ impl PipelineQuery {
 
 /// Something that happened to an item.
 pub(crate) struct ItemHistory(Stored<rows::ItemHistory>);
+
+listed! { ItemHistory: rows::ItemHistory; }
 
 /// Something that happened to an item.
 #[Object(name = "ItemHistoryEntry")]

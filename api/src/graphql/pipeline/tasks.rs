@@ -5,6 +5,7 @@ use super::queries::{all_items, counted, exists, shows_deleted};
 use crate::clock;
 use crate::error::ApiError;
 use crate::graphql::connection::{Connection, cost, page_args};
+use crate::graphql::listed::listed;
 use crate::graphql::payload::{Entity, seen};
 use crate::graphql::viewer::Viewer;
 use crate::graphql::workspace::Member;
@@ -150,6 +151,12 @@ impl TaskDecision {
     async fn common(&self) -> &Common {
         &self.0.common
     }
+}
+
+listed! {
+    Task: rows::Task;
+    TaskTemplate: rows::TaskTemplate;
+    TaskDecision: rows::TaskDecision;
 }
 
 #[derive(Default)]
