@@ -27,8 +27,8 @@ struct Ground {
 }
 
 impl Ground {
-    /// What came of the commands that the member sent while they lost their role, or all they had.
-    async fn race(&self, n: usize, person: &Person) -> Race {
+    /// What came of the commands that the member sent while they lost their role, or all they had, which has this lead.
+    async fn race(&self, n: usize, person: &Person, lead: isize) -> Race {
         let member = self.acme.joined(person, &[BuiltInRole::Operator, BuiltInRole::Viewer]).await.client.at(&self.there);
         let user = person.id;
         let (lose, refusal) = match n % 3 {
@@ -36,9 +36,10 @@ impl Ground {
             _ => (("revokeRole", format!("userId: \"{user}\", role: \"operator\"")), "FORBIDDEN"),
         };
         // Now before, now among, now after what the member sends.
+        let (ahead, behind) = (lead.max(0).unsigned_abs(), lead.min(0).unsigned_abs());
         let lose = async {
             let owner = &self.acme.owner.client;
-            owner.dawdle(n % 4).await;
+            owner.dawdle(n % 4 + behind).await;
             let owner = owner.with("Idempotency-Key", format!("{n}"));
             loop {
                 let code = outcome(&owner, lose.0, &lose.1).await;
@@ -49,11 +50,15 @@ impl Ground {
         };
         let input = format!("input: {{ pipelineId: \"{}\", title: \"Item\" }}", self.board);
         let create = || outcome(&member, "createItem", &input);
+        let make = async {
+            member.dawdle(ahead).await;
+            create().await
+        };
         let act = async {
-            member.dawdle(1).await;
+            member.dawdle(ahead + 1).await;
             outcome(&member, "recordItemActivity", &format!("itemId: \"{}\", input: {{ name: \"seen\" }}", self.item)).await
         };
-        let ((), created, seen) = tokio::join!(lose, create(), act);
+        let ((), created, seen) = tokio::join!(lose, make, act);
         let codes = [created, seen];
         for code in &codes {
             assert!([DONE, UNKNOWN, "FORBIDDEN", refusal].contains(&code.as_str()), "{code}");
@@ -89,13 +94,21 @@ async fn raced(setting: Setting) {
             let board = team.board(2).await;
             let item = team.item(&board).await;
             let ground = Ground { acme, there, board: board.id.0, item: item.0 };
-            let mut races = vec![];
+            let (mut races, mut lead) = (vec![], 0);
             for some in people.chunks(AT_ONCE) {
                 let mut running = vec![];
                 for person in some {
-                    running.push(ground.race(races.len() + running.len(), person));
+                    running.push(ground.race(races.len() + running.len(), person, lead));
                 }
-                races.extend(join_all(running).await);
+                for race in join_all(running).await {
+                    // However fast the machine and each command on it: who won begins later the next time.
+                    lead += match race.count(DONE) {
+                        2 => 1,
+                        0 => -1,
+                        _ => 0,
+                    };
+                    races.push(race);
+                }
             }
             races
         })
