@@ -50,7 +50,8 @@ impl Projector {
             return Ok(());
         }
         tracing::info!(read_models = outdated.join(", "), "these read models are not those of this program; making them anew");
-        self.rebuild(&outdated, Pace::AUTO, &mut |now| tracing::info!("{now}")).await.map(drop)
+        // All of the time: this program projects nothing before it is done, and there may be no other that does.
+        self.rebuild(&outdated, Pace::FULL, &mut |now| tracing::info!("{now}")).await.map(drop)
     }
 
     /// That the tables are this program's. Asked in every transaction that writes, behind the lock of the checkpoints:
