@@ -139,7 +139,9 @@ async fn a_rebuild_gives_way_while_somebody_asks_and_only_then() {
         async move {
             let nothing = RebuildProgress { before: 0, events: 0, of_events: 0, gives_way: true, elapsed: Duration::ZERO };
             let (tell, mut told) = tokio::sync::watch::channel(nothing);
-            let mut progress = |now: &RebuildProgress| drop(tell.send_replace(*now));
+            let mut progress = |now: &RebuildProgress| {
+                tell.send_replace(*now);
+            };
             let found = tokio::select! {
                 found = tokio::time::timeout(soon, told.wait_for(seen)) => *found.expect("in time").unwrap(),
                 ended = projections::rebuild(&slow, &[], Pace::AUTO, &mut progress) => panic!("it ended before that: {ended:?}"),
